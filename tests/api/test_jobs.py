@@ -78,6 +78,8 @@ def test_jobs_are_stopped_and_cancelled(api: TestClient) -> None:
     assert api.post(f"/v1/jobs/{second['id']}/stop").status_code == 409
     assert api.post(f"/v1/jobs/{second['id']}/cancel").json()["state"] == "cancelled"
     wait_for(api, first, "running")
+    while not api.get(f"/v1/jobs/{first['id']}").json()["can_stop"]:
+        threading.Event().wait(0.1)
     stopped = api.post(f"/v1/jobs/{first['id']}/stop")
     assert stopped.status_code == 202 and stopped.json()["asked"] == "stop"
     assert wait_for(api, first, "succeeded")["asked"] == "stop"

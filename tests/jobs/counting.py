@@ -26,6 +26,7 @@ class CountArguments(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     says: str = ""
     is_deaf: bool = False
     has_child: bool = False
+    is_slow: bool = False  # to begin
 
 
 def prepare(arguments: CountArguments, workspace: Workspace) -> CountArguments:
@@ -44,6 +45,8 @@ def run(call: Call) -> Made:
     count = int(place.read_text()) if place.is_file() else 0
     if arguments.is_deaf:
         signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+    if arguments.is_slow:
+        time.sleep(600)
     if arguments.has_child:
         child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
         (call.folder.path / "child").write_text(str(child.pid))

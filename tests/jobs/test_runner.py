@@ -127,6 +127,14 @@ def test_two_jobs_that_compute_run_one_after_the_other_and_one_that_needs_no_cor
     assert follower.runner.store.read(first.id).state == "succeeded"
 
 
+def test_a_job_that_has_learned_nothing_cannot_be_stopped(follower: Follower) -> None:
+    job = follower.wait_for(follower.submit(**ENDLESS, is_slow=True), "running")
+    with pytest.raises(Conflict, match="which only begins"):
+        follower.runner.stop(job.id)
+    follower.runner.cancel(job.id)
+    follower.wait_for(job, "cancelled")
+
+
 def test_the_same_key_makes_one_job(follower: Follower) -> None:
     first = follower.runner.submit("count", {"steps": 2}, "tester", "key")
     assert follower.runner.submit("count", {"steps": 2}, "tester", "key").id == first.id
@@ -236,6 +244,21 @@ def test_a_job_that_died_with_its_server_goes_on(tmp_path: Path, make_runner: Ca
     follower = make_runner()
     done = follower.wait_for(follower.runner.store.read(job_id), "succeeded")
     assert done.restarts == 1 and done.made is not None and done.made["facts"]["count"] == 60
+
+
+def test_a_job_whose_dead_process_left_a_child_with_its_lock_waits_for_the_end_of_that(
+    tmp_path: Path, make_runner: Callable[[], Follower]
+) -> None:
+    follower = make_runner()
+    first = follower.submit(**ENDLESS)
+    second = follower.submit()
+    follower.wait_for(second, "waiting_for_device")
+    with follower.runner.folder(second.id).locked():
+        follower.runner.stop(follower.wait(first, is_running).id)
+        follower.wait_for(first, "succeeded")
+        threading.Event().wait(1.5)
+        assert follower.runner.store.read(second.id).state == "waiting_for_device"
+    assert follower.wait_for(second, "succeeded").restarts == 0
 
 
 def test_a_second_server_is_refused(tmp_path: Path, database: Database, follower: Follower) -> None:

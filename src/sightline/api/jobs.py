@@ -112,5 +112,5 @@ def submit(parts: PartsOf, kind: str, arguments: dict[str, Any], key: str | None
 
 def describe_job(job: Job) -> dict[str, Any]:
     """A job as it stands on the wire."""
-    can_stop = job.state == "running" and job.asked is None and load_kind(job.kind).can_stop
+    can_stop = job.state == "running" and job.progress > 0 and job.asked is None and load_kind(job.kind).can_stop
     return {**{name: getattr(job, name) for name in job.__struct_fields__}, "can_stop": can_stop}

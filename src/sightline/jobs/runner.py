@@ -68,6 +68,7 @@ class JobRunner:
         self._wake_read, self._wake_write = os.pipe()
         os.set_blocking(self._wake_write, False)
         self._is_closing = self._is_closed = False
+        self._queue_changed = True  # so it is looked at what fits
         self._lock: ServerLock | None = None
         self._thread = threading.Thread(target=self._run, name="jobs")
 
@@ -119,6 +120,7 @@ class JobRunner:
         job = self.store.add(kind, prepared, author, key, arguments)
         for job_id in self.store.remove_ended(KEPT_JOBS):
             self.folder(job_id).remove()
+        self._queue_changed = True
         self._wake()
         return job
 
@@ -143,6 +145,7 @@ class JobRunner:
         if waited is not None:
             self.folder(job_id).clear()
             self._notify(job_id)
+        self._queue_changed = True
         self._wake()
         return job
 
@@ -151,6 +154,8 @@ class JobRunner:
         job = self.store.read(job_id)
         if not load_kind(job.kind).can_stop:
             raise Conflict(f"expected a training, got a job that does {job.kind}, which has nothing to keep; cancel it")
+        if job.state == "running" and not job.progress:
+            raise Conflict(f"expected a training that has learned something, got {job_id}, which only begins; cancel it")
         if job.asked == "cancel" or (stopped := self.store.change(job_id, ("running",), asked="stop")) is None:
             raise Conflict(f"expected a training that runs, got {job_id}, whose state is {job.state}; cancel it if it waits")
         self._wake()
@@ -186,10 +191,13 @@ class JobRunner:
         while not self._is_closing:
             try:
                 self._follow()
-                self._start_what_fits()
-                self._sleep(LOOK_S if self._running else None)
+                if self._queue_changed:
+                    self._queue_changed = False  # first: what comes meanwhile changes it again
+                    self._start_what_fits()
+                self._sleep(LOOK_S if self._running or self._queue_changed else None)
             except Exception:  # noqa: BLE001 - the border of a thread that must not end: a full disk, a locked database
                 traceback.print_exc()
+                self._queue_changed = True
                 select.select([self._wake_read], [], [], PAUSE_S)
         self._end_all()
 
@@ -256,17 +264,23 @@ class JobRunner:
                 self._settle(job, "failed", ("running",), error=f"its process could not be started: {error}; ask for it again")
             return
         self._leases.give_back(job.id)  # cancelled meanwhile; or a process that was thought dead does it
-        if not is_free and (there := self.store.change(job.id, WAITING, state="running")) is not None:
-            self._find_again(there)
+        if is_free:
+            return
+        if (found := find_process(folder)) is None:
+            self._queue_changed = True  # what is left of the one before is about to end
+        elif self.store.change(job.id, WAITING, state="running") is not None:
+            self._adopt(job.id, found)
 
     def _find_again(self, job: Job) -> None:
         """Adopt the process of a job that runs, as the database says; where there is none, write down how it ended."""
-        found = find_process(self.folder(job.id))
-        if found is None:
+        if (found := find_process(self.folder(job.id))) is not None:
+            self._adopt(job.id, found)
+        else:
             self._conclude(job, None, was_ended=False)
-            return
-        self._leases.restore(job.id, found.order.lease)
-        self._running[job.id] = found
+
+    def _adopt(self, job_id: str, found: RunningJob) -> None:
+        self._leases.restore(job_id, found.order.lease)
+        self._running[job_id] = found
 
     def _follow(self) -> None:
         """Take what running jobs told, pass on what is asked of them, and bury those that ended."""
@@ -284,6 +298,7 @@ class JobRunner:
             running.close()
             del self._running[job_id]
             self._leases.give_back(job_id)
+            self._queue_changed = True
             if code == LOST_LOCK:
                 self._find_again(job)
 

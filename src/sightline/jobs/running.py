@@ -20,7 +20,7 @@ from sightline.jobs.folder import JobFolder, Order
 from sightline.jobs.marks import ProcessMark, is_alive, mark_process, read_boot
 
 END_S = 5.0  # from the request to end to the end by force
-STARTING_S, POLL_S = 10.0, 0.05  # how long a process may take from its lock to its mark, and how often that is looked at
+STARTING_S, POLL_S = 2.0, 0.05  # how long a process may take from its lock to its mark, and how often that is looked at
 MODULE = "sightline.jobs.process"
 
 
