@@ -14,6 +14,8 @@ from sightline.jobs.training_options import list_training_options
 from sightline.runtime.backends.table import load_backend
 from sightline.runtime.devices import DEVICES, Device
 
+NO_GPU = {"precisions": [], "missing": "no NVIDIA GPU is here; compile for the cpu, or run this where there is one"}
+
 router = APIRouter(prefix="/v1", tags=["Devices"])
 
 
@@ -21,7 +23,9 @@ router = APIRouter(prefix="/v1", tags=["Devices"])
 def list_devices(parts: PartsOf) -> Any:
     """The devices that Artifacts are compiled for, and what is missing for those that cannot be used here."""
     return {
-        "devices": [describe_device(device) for device in DEVICES.values() if device.name != "reference"],
+        "devices": [
+            describe_device(device, bool(parts.jobs.gpus)) for device in DEVICES.values() if device.name != "reference"
+        ],
         "cpu": read_cpu_facts()["model"],
         "cores": len(parts.jobs.cores),
         "gpus": len(parts.jobs.gpus),
@@ -36,9 +40,13 @@ def read_training_options() -> Any:
     return msgspec.to_builtins(list_training_options())
 
 
-def describe_device(device: Device) -> dict[str, Any]:
-    """A device with its engines, as far as they are here."""
-    engines = [describe_engine(name) for name in device.engines]
+def describe_device(device: Device, has_gpu: bool) -> dict[str, Any]:
+    """A device with its engines, as far as they are here.
+
+    Args: has_gpu: whether there is one; where there is none, PyTorch is not loaded into this server to say so.
+    """
+    is_absent = not device.on_cores and not has_gpu
+    engines = [NO_GPU | {"name": name} if is_absent else describe_engine(name) for name in device.engines]
     here = [engine for engine in engines if engine["missing"] is None]
     known = {precision for engine in here for precision in engine["precisions"]}
     return {
