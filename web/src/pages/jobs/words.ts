@@ -1,5 +1,6 @@
 /** What jobs are called and what they do, in words. */
-import type { Job, JobKind } from "../../api/types";
+import type { Job, JobKind, Made } from "../../api/types";
+import { countOf } from "../../ui/format";
 import type { IconName } from "../../ui/icon";
 import { formatAgo, formatDuration, secondsBetween } from "../../ui/time";
 
@@ -93,4 +94,17 @@ export function orderJobs(running: readonly Job[], listed: readonly Job[]): Job[
     ...newest.filter(isWaiting).reverse(),
     ...newest.filter((job) => job.state !== "running" && !isWaiting(job)),
   ];
+}
+
+/** What a job proposed, and what it left alone. */
+export function tellProposals(facts: Made["facts"]): string {
+  const count = (name: string) => (typeof facts[name] === "number" ? facts[name] : 0);
+  const rest = [
+    ...(count("images_without") > 0 ? [`on ${countOf(count("images_without"), "picture")} nothing was found`] : []),
+    ...(count("images_left") > 0
+      ? [`${countOf(count("images_left"), "picture")} that people labelled stayed as they were`]
+      : []),
+  ];
+  const found = `${countOf(count("annotations"), "proposal")} on ${countOf(count("images_annotated"), "picture")}`;
+  return `${[found, ...rest].join("; ")}.`;
 }

@@ -1,6 +1,14 @@
 import { describe, expect, test } from "vitest";
 import type { Job } from "../../../src/api/types";
-import { detailOf, orderJobs, shortenReference, sinceOf, stateOf, titleOf } from "../../../src/pages/jobs/words";
+import {
+  detailOf,
+  orderJobs,
+  shortenReference,
+  sinceOf,
+  stateOf,
+  tellProposals,
+  titleOf,
+} from "../../../src/pages/jobs/words";
 
 type Named = Pick<Job, "kind" | "arguments">;
 
@@ -89,3 +97,11 @@ test("running jobs stand first, then those that wait as they came, then the newe
   const ordered = orderJobs([make(7, "running"), make(1, "running")], listed);
   expect(ordered.map(({ number }) => number)).toEqual([7, 1, 8, 10, 9, 6]);
 });
+
+test.each([
+  [{ annotations: 133, images_annotated: 8, images_without: 0, images_left: 0 }, "133 proposals on 8 pictures."],
+  [
+    { annotations: 1, images_annotated: 1, images_without: 2, images_left: 5 },
+    "1 proposal on 1 picture; on 2 pictures nothing was found; 5 pictures that people labelled stayed as they were.",
+  ],
+])("proposals of %o are told", (facts, words) => expect(tellProposals(facts)).toBe(words));
