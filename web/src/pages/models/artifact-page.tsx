@@ -88,7 +88,7 @@ function Verdict({ artifact, gate }: { artifact: Artifact; gate: GateReport | nu
     [`${metric}, FP32`, formatMetric(number("baseline"))],
     [`${metric}, ${precision.toUpperCase()}`, formatMetric(number("candidate"))],
     ["change", change === undefined ? "–" : formatPoints(change)],
-    ...(speedup ? [["speed, against FP32", `${speedup.toFixed(2)}×`] as const] : []),
+    ...(speedup ? [["speed, against the fastest FP32", `${speedup.toFixed(2)}×`] as const] : []),
   ];
   return (
     <Card
