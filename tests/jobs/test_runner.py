@@ -1,3 +1,4 @@
+import errno
 import os
 import signal
 import subprocess
@@ -13,6 +14,7 @@ from following import Follower
 from sightline.core.errors import Conflict, Exhausted, InvalidInput, NotFound
 from sightline.core.workspace import Workspace
 from sightline.jobs import runner, running
+from sightline.jobs.folder import JobFolder, Order
 from sightline.jobs.marks import mark_process
 from sightline.jobs.runner import MAX_RESTARTS, JobRunner
 from sightline.store.database import Database
@@ -278,6 +280,19 @@ def test_a_process_that_cannot_be_started_is_one_clear_line_and_gives_its_cores_
         job = follower.wait_for(follower.submit(), "failed")
     assert job.error == "its process could not be started: [Errno 12] Cannot allocate memory; ask for it again"
     follower.wait_for(follower.submit(), "succeeded")
+
+
+def test_a_job_whose_files_find_no_room_is_one_clear_line_and_gives_its_cores_back(
+    follower: Follower, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(folder: JobFolder, order: Order) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(JobFolder, "write_order", fail)
+        job = follower.wait_for(follower.submit(), "failed")
+    assert job.error is not None and "No space left on device; ask for it again" in job.error
+    follower.wait_for(follower.submit(steps=1), "succeeded")
 
 
 def test_a_database_that_cannot_be_written_for_a_moment_loses_no_end(

@@ -30,7 +30,7 @@ from sightline.jobs.process import LOST_LOCK, SIGNALS
 from sightline.jobs.running import RunningJob, find_process, start_process
 from sightline.jobs.server_lock import ServerLock
 from sightline.store.datasets import DatasetStore
-from sightline.store.jobs import WAITING, Job, JobState, JobStore
+from sightline.store.jobs import OPEN, WAITING, Job, JobState, JobStore
 
 MAX_RESTARTS = 3
 KEPT_JOBS = 500  # that have ended
@@ -248,20 +248,17 @@ class JobRunner:
             is_restart=job.started_at is not None,
             is_stopped=job.asked == "stop",
         )
-        with folder.locked() as is_free:
-            begun = (
-                self.store.change(job.id, WAITING, state="running", started_at=job.started_at or now_utc()) if is_free else None
-            )
+        try:
+            with folder.locked() as is_free:
+                begun = self._note_start(job, folder, order) if is_free else None
             if begun is not None:
-                folder.write_order(order)
-        if begun is not None:
-            environment = load_kind(job.kind).make_environment(max(1, len(lease.cores)))
-            try:
+                environment = load_kind(job.kind).make_environment(max(1, len(lease.cores)))
                 self._running[job.id] = start_process(self._root, folder, order, environment)
                 self._notify(job.id)
-            except OSError as error:
-                self._leases.give_back(job.id)
-                self._settle(job, "failed", ("running",), error=f"its process could not be started: {error}; ask for it again")
+                return
+        except OSError as error:  # no room on the disk for its files, or for one more process
+            self._leases.give_back(job.id)
+            self._settle(job, "failed", OPEN, error=f"its process could not be started: {error}; ask for it again")
             return
         self._leases.give_back(job.id)  # cancelled meanwhile; or a process that was thought dead does it
         if is_free:
@@ -270,6 +267,11 @@ class JobRunner:
             self._queue_changed = True  # what is left of the one before is about to end
         elif self.store.change(job.id, WAITING, state="running") is not None:
             self._adopt(job.id, found)
+
+    def _note_start(self, job: Job, folder: JobFolder, order: Order) -> Job | None:
+        """Say what is to be done, and that it is being done. Returns: None for a job that was cancelled meanwhile."""
+        folder.write_order(order)
+        return self.store.change(job.id, WAITING, state="running", started_at=job.started_at or now_utc())
 
     def _find_again(self, job: Job) -> None:
         """Adopt the process of a job that runs, as the database says; where there is none, write down how it ended."""
