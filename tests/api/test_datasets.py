@@ -1,4 +1,5 @@
 import shutil
+from pathlib import Path
 
 import pytest
 from platform_data import make_dataset
@@ -40,6 +41,15 @@ def test_a_damaged_dataset_does_not_hide_the_others(api: TestClient, parts: Work
     listed = api.get("/v1/datasets").json()
     assert [summary["name"] for summary in listed["datasets"]] == ["parts"]
     assert "items.parquet" in listed["broken"]["torn"]
+
+
+def test_a_folder_where_the_server_was_started_is_not_taken_for_the_dataset_of_its_name(
+    parts: Workspace, api: TestClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    elsewhere = make_dataset(Workspace(tmp_path / "other"), labels=[()])
+    elsewhere.folder.rename(tmp_path / "parts")
+    monkeypatch.chdir(tmp_path)
+    assert api.get("/v1/datasets/parts").json()["item_count"] == 6
 
 
 def test_a_dataset_that_is_made_meanwhile_is_there(api: TestClient, workspace: Workspace) -> None:

@@ -68,6 +68,18 @@ def test_a_manifest_that_was_changed_is_told(workspace, way):
         workspace.find("models", reference)
 
 
+def test_where_only_names_are_taken_a_folder_of_that_name_elsewhere_is_not_found(workspace, tmp_path, monkeypatch):
+    folder = put(workspace, "parts", "aaaa" + "x" * 60)
+    (tmp_path / "here" / "parts").mkdir(parents=True)
+    (tmp_path / "here" / "parts" / "manifest.json").write_text("{}")
+    monkeypatch.chdir(tmp_path / "here")
+    assert workspace.find("models", "parts") == Path("parts")
+    named = Workspace(workspace.root, takes_paths=False)
+    assert named.find("models", "parts") == folder
+    with pytest.raises(NotFound):
+        named.find("models", str(folder))
+
+
 def test_a_path_stands_for_itself(workspace):
     folder = put(workspace, "parts", "aaaa" + "x" * 60)
     assert workspace.find("models", str(folder)) == workspace.find("models", folder) == folder

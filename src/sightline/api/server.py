@@ -61,6 +61,7 @@ def open_parts(workspace: Workspace, author: str) -> Iterator[Parts]:
 
     Raises: Conflict while another server has the workspace; what opening the database raises.
     """
+    workspace = Workspace(workspace.root, takes_paths=False)
     workspace.root.mkdir(parents=True, exist_ok=True)
     database = open_database(workspace.root / DATABASE_NAME)
     store, predictors = DatasetStore(workspace, database), PredictorShelf(workspace)

@@ -60,10 +60,13 @@ class Workspace:
 
     Args:
         root: the folder.
+        takes_paths: whether what names are looked up for may be paths, too: what a person types may, what a request holds not.
+            Else a folder that lies where the program was started would be taken for what has its name in the workspace.
     """
 
-    def __init__(self, root: StrPath) -> None:
+    def __init__(self, root: StrPath, takes_paths: bool = True) -> None:
         self.root = Path(root)
+        self.takes_paths = takes_paths
 
     @property
     def blobs(self) -> Path:
@@ -98,7 +101,7 @@ class Workspace:
         """
         _check_shelf(shelf)
         reference = os.fspath(reference)
-        if (Path(reference) / MANIFEST_NAME).is_file():
+        if self.takes_paths and (Path(reference) / MANIFEST_NAME).is_file():
             return check_identity(Path(reference))
         name, _, prefix = reference.partition("@")
         folders = self.list(shelf, name) if NAME_PATTERN.fullmatch(name) else []

@@ -59,7 +59,7 @@ def main(root: Path, job_id: str) -> int:
         listen(stopping if kind.can_stop else None)
         watch(root, folder)
         try:
-            end = run(kind, order, Workspace(root), folder, stopping.is_set)
+            end = run(kind, order, Workspace(root, takes_paths=False), folder, stopping.is_set)
         except Ended:
             say("ended before it was done")
             return ENDED_EARLY

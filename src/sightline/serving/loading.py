@@ -43,7 +43,7 @@ def find_subject(reference: str, workspace: Workspace) -> Path:
     Raises: NotFound naming what there is; InvalidInput for a folder of another kind; CorruptFile for a changed manifest.
     """
     path = Path(reference)
-    if (path / MANIFEST_NAME).is_file():
+    if workspace.takes_paths and (path / MANIFEST_NAME).is_file():
         return _find_in_folder(path)
     name = reference.partition("@")[0]
     if name == reference and name in list_names(workspace.deployments):
