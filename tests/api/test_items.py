@@ -118,6 +118,7 @@ def test_an_earlier_revision_is_brought_back(api: TestClient) -> None:
     restored = api.post(f"{ITEMS}/0/restore", json={"edit_id": "edit-000002", "revision": 0}).json()
     assert restored["labels"] == before and restored["revision"] == 2
     assert api.post(f"{ITEMS}/0/restore", json={"edit_id": "edit-000003", "revision": 9}).status_code == 404
+    assert api.post(f"{ITEMS}/0/restore", json={"edit_id": "edit-000003", "revision": 10**30}).status_code == 422
 
 
 @pytest.mark.parametrize(
@@ -132,6 +133,7 @@ def test_an_earlier_revision_is_brought_back(api: TestClient) -> None:
         (put(colour="red"), "colour"),
         (put(mask={"height": 5, "width": 5, "counts": "0"}, box_xyxy=None), "operation 0"),
         (put("a b"), "id"),
+        (put() | {"place": 10**30}, "place"),
         ({"kind": "remove", "id": "nothing"}, "nothing"),
         ({"kind": "erase", "id": "0"}, "erase"),
         ({"kind": "review", "seen_by": "everybody"}, "seen_by"),
@@ -148,7 +150,8 @@ def test_an_edit_that_cannot_be_is_refused_in_one_line_and_changes_nothing(api: 
 
 
 @pytest.mark.parametrize(
-    "change", [{"edit_id": "short"}, {"revision": -1}, {"operations": []}, {"author": "eve"}, {"blob": "x"}]
+    "change",
+    [{"edit_id": "short"}, {"revision": -1}, {"revision": 10**30}, {"operations": []}, {"author": "eve"}, {"blob": "x"}],
 )
 def test_a_body_that_does_not_follow_the_schema_is_refused(api: TestClient, change: dict[str, Any]) -> None:
     body = {"edit_id": "edit-000001", "revision": 0, "operations": [put()]} | change

@@ -49,6 +49,7 @@ def test_a_verb_answers_with_a_job_that_tells_how_it_goes_on(api: TestClient) ->
     assert done["made"]["shelf"] == "models" and done["made"]["facts"]["count"] == 3 and not done["can_stop"]
     listed = api.get("/v1/jobs", params={"state": "succeeded", "kind": "deploy"}).json()
     assert listed == {"jobs": [done], "next_cursor": None}
+    assert api.get("/v1/jobs?cursor=99999999999999999999").status_code == 422
     assert api.get("/v1/jobs", params={"state": "failed"}).json()["jobs"] == []
     progress = api.get(f"/v1/jobs/{job['id']}/progress").json()["events"]
     assert [event["sequence"] for event in progress] == [1, 2, 3] and progress[-1]["progress"] == 1.0

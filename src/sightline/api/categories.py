@@ -7,7 +7,7 @@ from fastapi import APIRouter, Path
 from sightline.api import schemas
 from sightline.api.parts import DatasetOf, PartsOf
 
-CategoryId = Annotated[int, Path(alias="id", ge=0, le=2**31, description="Id of the category.")]
+CategoryId = Annotated[int, Path(alias="id", ge=0, le=schemas.MOST, description="Id of the category.")]
 
 router = APIRouter(prefix="/v1/datasets/{name}/categories", tags=["Categories"])
 

@@ -10,7 +10,7 @@ from sightline.api.parts import DatasetOf, PartsOf
 from sightline.data.editing import Operation
 
 MOST_ITEMS = 1000
-PositionOf = Annotated[int, Path(ge=0, le=2**31, description="Place of the picture in the dataset, from 0.")]
+PositionOf = Annotated[int, Path(ge=0, le=schemas.MOST, description="Place of the picture in the dataset, from 0.")]
 
 router = APIRouter(prefix="/v1/datasets/{name}/items", tags=["Pictures"])
 
@@ -24,7 +24,9 @@ def list_items(
     search: Annotated[
         str | None, Query(max_length=200, description="Only pictures whose file name holds this, whatever its case.")
     ] = None,
-    cursor: Annotated[int, Query(ge=0, le=2**31, description="Where the page begins: `next_cursor` of the one before.")] = 0,
+    cursor: Annotated[
+        int, Query(ge=0, le=schemas.MOST, description="Where the page begins: `next_cursor` of the one before.")
+    ] = 0,
     limit: Annotated[int, Query(ge=1, le=MOST_ITEMS, description="Most pictures of the page.")] = 100,
 ) -> Any:
     """A page of the pictures that the filter lets through, in the dataset's order."""

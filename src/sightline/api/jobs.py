@@ -6,6 +6,7 @@ from fastapi import APIRouter, Header, Query
 
 from sightline.api import job_schemas as schemas
 from sightline.api.parts import PartsOf
+from sightline.api.schemas import MOST
 from sightline.core.errors import InvalidInput
 from sightline.jobs.kinds.table import load_kind
 from sightline.store.jobs import MAX_PAGE, Job
@@ -62,7 +63,9 @@ def list_jobs(
     parts: PartsOf,
     state: schemas.JobState | None = None,
     kind: schemas.JobKind | None = None,
-    cursor: Annotated[int | None, Query(ge=1, description="A page's `next_cursor`; by default the newest job.")] = None,
+    cursor: Annotated[
+        int | None, Query(ge=1, le=MOST, description="A page's `next_cursor`; by default the newest job.")
+    ] = None,
     limit: Annotated[int, Query(ge=1, le=MAX_PAGE)] = 50,
 ) -> Any:
     """Jobs, the newest first."""
@@ -106,7 +109,7 @@ def read_progress(job_id: str, parts: PartsOf) -> Any:
 def submit(parts: PartsOf, kind: str, arguments: dict[str, Any], key: str | None) -> Any:
     """Put a job into the queue. Raises: what the verb would raise for these arguments."""
     if key is not None and not key.isascii():
-        raise InvalidInput(f"expected an Idempotency-Key of ASCII characters, got {key!r}")
+        raise InvalidInput(f"expected an Idempotency-Key of ASCII characters, got {key!r}; make a random one")
     return describe_job(parts.jobs.submit(kind, arguments, parts.author, key))
 
 

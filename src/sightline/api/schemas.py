@@ -12,7 +12,9 @@ from sightline.core.categories import Categories as CategoryNames
 
 ItemState = Literal["labelled", "proposed", "unlabelled"]
 Viewer = Literal["human", "model", "nobody"]
+MOST = 2**31 - 1  # of what is counted: more fits neither in a place nor in the database
 Number = Annotated[float, Field(allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=0, le=MOST)]
 # A client makes up these names at random: long enough never to meet again.
 RandomName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{10,64}$")]
 LabelId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
@@ -73,7 +75,7 @@ class Put(Request):
     kind: Literal["put"]
     id: LabelId
     annotation: Annotation
-    place: Annotated[int, Field(ge=0)] | None = None
+    place: Count | None = None
 
 
 class Remove(Request):
@@ -101,7 +103,7 @@ class Edit(Request):
 
     edit_id: RandomName
     blob: BlobName | None = None
-    revision: Annotated[int, Field(ge=0)]
+    revision: Count
     operations: Annotated[list[Operation], Field(min_length=1, max_length=10_000)]
 
 
@@ -110,7 +112,7 @@ class Restoring(Request):
 
     edit_id: RandomName
     blob: BlobName | None = None
-    revision: Annotated[int, Field(ge=0)]
+    revision: Count
 
 
 class Category(Answer):
