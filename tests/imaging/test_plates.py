@@ -6,7 +6,7 @@ from sightline.imaging.plates import measure_plate, place_plates
 SIZE = 240, 320
 
 
-def place(*boxes: tuple[int, int, int, int], inside: bool = False) -> list[tuple[int, int]]:
+def place(*boxes: tuple[float, float, float, float], inside: bool = False) -> list[tuple[int, int]]:
     plates = [measure_plate("dent 66%", *SIZE) for _ in boxes]
     return place_plates(plates, np.array(boxes, np.float64).reshape(-1, 4), [inside] * len(boxes), *SIZE)
 
@@ -24,6 +24,13 @@ def find_shared(corner: tuple[int, int], box: tuple[int, int, int, int]) -> int:
 def test_a_lone_box_has_its_name_above():
     plate = measure_plate("dent 66%", *SIZE)
     assert place((100, 80, 160, 120)) == [(100, 80 - plate.height)]
+
+
+@pytest.mark.parametrize("shift", [0.3, 0.5, 0.7])
+def test_a_box_between_pixels_has_its_name_above_all_the_same(shift):
+    plate = measure_plate("dent 66%", *SIZE)
+    (corner,) = place((100 + shift, 80 + shift, 160 + shift, 120 + shift))
+    assert corner == (round(100 + shift), round(80 + shift) - plate.height)
 
 
 def test_a_name_stands_below_where_there_is_no_room_above():

@@ -91,9 +91,9 @@ def place_plates(plates: Sequence[Plate], boxes_xyxy: Boxes, inside: Sequence[bo
     """
     corners: list[Corner] = []
     taken = np.empty((2 * len(plates), 4))
-    taken[: len(plates)] = boxes_xyxy
+    taken[: len(plates)] = boxes_xyxy.round()  # plates stand on whole pixels: a part of one beside its own box hides nothing
     for index, plate in enumerate(plates):
-        places = _list_places(plate, boxes_xyxy[index], inside[index], height, width)
+        places = _list_places(plate, taken[index], inside[index], height, width)
         spans = np.array([(left, top, left + plate.width, top + plate.height) for left, top in places], np.float64)
         hidden = _compute_hidden(spans, taken[: len(plates) + index])
         if inside[index]:
@@ -106,7 +106,7 @@ def place_plates(plates: Sequence[Plate], boxes_xyxy: Boxes, inside: Sequence[bo
 
 def _list_places(plate: Plate, box_xyxy: Boxes, inside: bool, height: int, width: int) -> list[Corner]:
     """Where the plate may stand, best first; those that would leave the picture are left out, but for the one inside."""
-    x_min, y_min, x_max, y_max = (round(value) for value in box_xyxy.tolist())
+    x_min, y_min, x_max, y_max = map(int, box_xyxy.tolist())
     over, right_aligned = y_min - plate.height, x_max - plate.width
     within = [_keep_inside(plate, (x_min, y_min), height, width)]
     around = [
