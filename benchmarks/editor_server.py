@@ -57,7 +57,7 @@ def make_scene(count: int, points: int = 20, seed: int = 0) -> Scene:
 
 
 class EditorServer:
-    """Serves while the context is open: the app at `/`, the peer's files below `/peer/`, data sets below `/v1`."""
+    """Serves while the context is open: the app at `/`, the peer's files below `/peer/`, datasets below `/v1`."""
 
     def __init__(self, datasets: dict[str, list[Scene]], app: Path, peer: Path | None = None, categories: Any = None) -> None:
         self.datasets = datasets

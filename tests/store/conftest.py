@@ -1,4 +1,4 @@
-"""A workspace with a small data set of generated pictures, and stores opened on it."""
+"""A workspace with a small dataset of generated pictures, and stores opened on it."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path

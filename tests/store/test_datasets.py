@@ -1,4 +1,4 @@
-"""Editing a data set of four pictures; what is expected is written out by hand."""
+"""Editing a dataset of four pictures; what is expected is written out by hand."""
 
 import itertools
 from concurrent.futures import ThreadPoolExecutor

@@ -1,4 +1,4 @@
-"""Real data sets, imported, edited and frozen; the frozen versions are exported, measured and trained on like any other."""
+"""Real datasets, imported, edited and frozen; the frozen versions are exported, measured and trained on like any other."""
 
 import numpy as np
 import pytest

@@ -262,7 +262,7 @@ def _clean_annotation(annotation: Annotation, width: int, height: int, categorie
     """The annotation as an import would keep it, where an import would keep all of it but what is over the edge."""
     if annotation.category not in categories:
         raise InvalidInput(
-            f"{where}: category {annotation.category!r} is not one of {list(categories.names)}; add it to the data set first"
+            f"{where}: category {annotation.category!r} is not one of {list(categories.names)}; add it to the dataset first"
         )
     if annotation.polygons is not None and annotation.mask is not None:
         raise InvalidInput(f"{where}: expected polygons or a mask, got both; keep one of them")

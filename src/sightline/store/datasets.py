@@ -364,7 +364,7 @@ class Dataset:
         """The picture as it is, when this edit was written before. Raises: Conflict when another picture was meant."""
         row = self._present.make_row(self._present.check_position(position))
         if blob is not None and blob != row.blob:
-            raise Conflict(f"picture {position} of {self.name!r} is another by now ({row.file_name}); load the data set again")
+            raise Conflict(f"picture {position} of {self.name!r} is another by now ({row.file_name}); load the dataset again")
         file_name = find_edit(connection, self._id, edit_id)
         if file_name is None:
             return None
