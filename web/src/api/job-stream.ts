@@ -95,7 +95,7 @@ async function readJob(id: string): Promise<{ job: Job; events: readonly JobEven
 }
 
 /** Does something while the page is seen: a browser has six connections to a server, and a stream of a hidden tab holds one. */
-function whileSeen(begin: () => () => void): () => void {
+export function whileSeen(begin: () => () => void): () => void {
   let end: (() => void) | null = null;
   const follow = () => {
     end?.();
