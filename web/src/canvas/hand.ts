@@ -10,15 +10,20 @@ import { dragView, pinchView, wheelFactor } from "./gestures";
 
 type Mode =
   | { readonly kind: "idle" }
-  | { readonly kind: "tool" }
+  /** The button that the tool was pressed with: others that are pressed meanwhile mean nothing. */
+  | { readonly kind: "tool"; readonly button: number }
   | { readonly kind: "pan"; readonly view: View; readonly from: ScreenPoint }
   | { readonly kind: "pinch"; readonly view: View; readonly from: readonly [ScreenPoint, ScreenPoint] }
   /** After a pinch, until the last finger is lifted. */
   | { readonly kind: "spent" };
 
 const IDLE: Mode = { kind: "idle" };
+const LEFT = 0;
 const MIDDLE = 1;
 const RIGHT = 2;
+/** Of `PointerEvent.buttons`. */
+const LEFT_BIT = 1;
+const RIGHT_BIT = 2;
 
 export class Hand {
   readonly #element: HTMLElement;
@@ -49,7 +54,7 @@ export class Hand {
     element.addEventListener("pointerenter", () => this.#enter(true), { signal });
     element.addEventListener("pointerleave", () => this.#enter(false), { signal });
     element.addEventListener("blur", () => delete element.dataset.pointed, { signal });
-    element.addEventListener("dblclick", (event) => this.#dispatch("double", event), { signal });
+    element.addEventListener("dblclick", (event) => this.#dispatch("double", event, LEFT), { signal });
     element.addEventListener("contextmenu", (event) => event.preventDefault(), { signal });
     // The middle button would start the browser's own scrolling.
     element.addEventListener("mousedown", (event) => event.button === MIDDLE && event.preventDefault(), { signal });
@@ -82,8 +87,10 @@ export class Hand {
       this.#setMode({ kind: "pan", view: this.#view(), from: at });
       return;
     }
-    this.#setMode({ kind: "tool" });
-    this.#dispatch("down", event);
+    // Those beside left and right go back and forward in the browser.
+    if (event.button > RIGHT) return;
+    this.#setMode({ kind: "tool", button: event.button });
+    this.#dispatch("down", event, event.button);
   }
 
   #startPinch([first, second]: readonly ScreenPoint[]): void {
@@ -105,18 +112,26 @@ export class Hand {
     } else if (mode.kind === "tool") {
       // A fast stroke is drawn through every point that the device reported.
       const steps = event.getCoalescedEvents?.() ?? [];
-      for (const step of steps.length > 0 ? steps : [event]) this.#dispatch("move", step);
+      for (const step of steps.length > 0 ? steps : [event]) this.#dispatch("move", step, mode.button);
+      // A button that is let go while another is held comes as a move.
+      if (!(event.buttons & (mode.button === RIGHT ? RIGHT_BIT : LEFT_BIT))) this.#release(event, mode.button);
     } else if (mode.kind === "idle") {
-      this.#dispatch("move", event);
+      this.#dispatch("move", event, LEFT);
     }
   }
 
   #up(event: PointerEvent): void {
     this.#fingers.delete(event.pointerId);
-    const { kind } = this.#mode;
-    if (kind === "tool") this.#dispatch("up", event);
-    if (kind === "pinch" || kind === "spent") this.#setMode(this.#fingers.size > 0 ? { kind: "spent" } : IDLE);
+    const mode = this.#mode;
+    if (mode.kind === "tool") this.#release(event, mode.button);
+    else if (mode.kind === "pinch" || mode.kind === "spent")
+      this.#setMode(this.#fingers.size > 0 ? { kind: "spent" } : IDLE);
     else this.#setMode(IDLE);
+  }
+
+  #release(event: PointerEvent, button: number): void {
+    this.#dispatch("up", event, button);
+    this.#setMode(IDLE);
   }
 
   #cancel(event: PointerEvent): void {
@@ -162,13 +177,13 @@ export class Hand {
     if (this.#element.style.cursor !== cursor) this.#element.style.cursor = cursor;
   }
 
-  #dispatch(kind: PointerStep["kind"], event: MouseEvent): void {
+  #dispatch(kind: PointerStep["kind"], event: MouseEvent, button: number): void {
     const screen = this.#pointOf(event);
     this.#editor.dispatch({
       kind,
       at: toImage(this.#view(), screen),
       screen,
-      button: event.button === RIGHT ? RIGHT : 0,
+      button,
       modifiers: { shift: event.shiftKey, ctrl: event.ctrlKey || event.metaKey, alt: event.altKey },
     });
   }

@@ -20,7 +20,7 @@ export function useKeys(editor: Editor, actions: PageActions): void {
   latest.current = actions;
   useEffect(() => {
     const press = (event: KeyboardEvent) => {
-      if (event.defaultPrevented || isTyping(event.target) || isInDialog(event.target) || isForButton(event)) return;
+      if (event.defaultPrevented || isTyping(event.target) || isInDialog(event.target) || isForControl(event)) return;
       const pressed = editor.press(event);
       if (!pressed) return;
       event.preventDefault();
@@ -47,8 +47,9 @@ function isInDialog(target: EventTarget | null): boolean {
   return target instanceof Element && target.closest("dialog") !== null;
 }
 
-/** Enter and Space press the button or follow the link that has the focus. */
-function isForButton(event: KeyboardEvent): boolean {
-  if (event.key !== "Enter" && event.key !== " ") return false;
-  return event.target instanceof Element && event.target.closest("button, a, summary, input") !== null;
+/** Enter and Space press the button or follow the link that has the focus; a slider and a choice are moved by the arrows. */
+function isForControl({ key, target }: KeyboardEvent): boolean {
+  if (!(target instanceof Element)) return false;
+  if (key === "Enter" || key === " ") return target.closest("button, a, summary, input") !== null;
+  return /^(Arrow|Page|Home|End)/.test(key) && target.matches("input[type=range], input[type=radio]");
 }

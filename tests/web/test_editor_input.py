@@ -1,0 +1,63 @@
+"""What hands do to the editor beside drawing: several buttons at once, controls that take keys, an edit that cannot be kept."""
+
+import httpx
+import pytest
+from editor_page import draw_box, find_picture, objects, open_editor
+from platform_process import Platform, Watch
+from playwright.sync_api import Page, expect
+
+pytestmark = pytest.mark.slow
+
+EMPTY = 5  # the first picture that nobody labelled
+
+
+@pytest.fixture
+def platform(shared_platform: Platform) -> Platform:
+    return shared_platform
+
+
+def test_letting_go_of_the_left_button_ends_a_drag_also_while_another_is_held(page: Page, platform: Platform) -> None:
+    open_editor(page, platform.url, EMPTY)
+    before = objects(page).count()
+    left, top, scale = find_picture(page)
+    page.keyboard.press("b")
+    page.mouse.move(left + 100 * scale, top + 100 * scale)
+    page.mouse.down()
+    page.mouse.move(left + 200 * scale, top + 180 * scale)
+    page.mouse.down(button="right")
+    page.mouse.up()
+    page.mouse.move(left + 300 * scale, top + 300 * scale)
+    page.mouse.up(button="right")
+    expect(objects(page)).to_have_count(before + 1)
+    expect(objects(page).first).to_contain_text("100 × 80")
+
+
+def test_a_slider_and_a_choice_keep_their_arrow_keys(page: Page, platform: Platform) -> None:
+    open_editor(page, platform.url, EMPTY)
+    page.keyboard.press("m")
+    size = page.get_by_label("Size of the brush")
+    before = int(size.input_value())
+    size.focus()
+    page.keyboard.press("ArrowRight")
+    assert int(size.input_value()) > before
+    page.get_by_role("radio", name="Objects").focus()
+    page.keyboard.press("ArrowRight")
+    expect(page.get_by_role("radio", name="Whole picture")).to_be_checked()
+    assert page.url.endswith(f"/label/{EMPTY}")
+
+
+def test_an_edit_that_the_server_refuses_is_told_and_can_be_discarded(page: Page, platform: Platform, watch: Watch) -> None:
+    url, headers = f"{platform.url}/v1/datasets/cells/categories", {"Authorization": f"Bearer {platform.token}"}
+    added = httpx.post(url, headers=headers, json={"name": "dust"}, trust_env=False).json()["categories"][-1]
+    open_editor(page, platform.url, EMPTY)
+    before = objects(page).count()
+    httpx.delete(f"{url}/{added['id']}", headers=headers, trust_env=False).raise_for_status()
+    page.keyboard.press("4")
+    draw_box(page, 300, 100, 400, 200)
+    expect(page.get_by_role("alert")).to_contain_text("dust")
+    expect(page.get_by_text("An edit was refused")).to_be_visible()
+    expect(objects(page)).to_have_count(before)
+    page.get_by_role("button", name="Discard it").click()
+    expect(page.get_by_text("All saved")).to_be_visible()
+    expect(page.get_by_role("alert")).to_have_count(0)
+    watch.forget_refusals("400", "422")
