@@ -117,6 +117,12 @@ def test_what_was_saved_outlives_a_killed_server(run: Run, workspace: Path) -> N
         assert up.client.post(f"{item}/edits", json=edit).json() == saved.json()  # the client did not know that it was saved
 
 
+@pytest.mark.parametrize("host", ["127.0.0.2", "::1"])
+def test_its_link_opens_at_any_address_of_this_machine_alone(workspace: Path, host: str) -> None:
+    with start(workspace, "--host", host) as up:
+        assert host in up.ready["url"] and up.client.get("/v1/session").status_code == 200
+
+
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "vision.example"])
 def test_nobody_else_is_let_in(run: Run, workspace: Path, host: str) -> None:
     ran = run("up", "--host", host)

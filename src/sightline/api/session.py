@@ -34,11 +34,13 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         port: where the server listens.
+        host: at which address, as its link has it.
         token: what the link and programs show.
         cookie: what browsers show; another secret, so that no page's address ever held it.
     """
 
     port: int
+    host: str = LOOPBACK_HOSTS[0]
     token: str = msgspec.field(default_factory=lambda: secrets.token_urlsafe(TOKEN_BYTES))
     cookie: str = msgspec.field(default_factory=lambda: secrets.token_urlsafe(TOKEN_BYTES))
 
@@ -53,8 +55,9 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def hosts(self) -> frozenset[bytes]:
         """What the Host header may hold."""
-        names = {f"{host}:{self.port}".encode() for host in LOOPBACK_HOSTS}
-        return frozenset(names | ({host.encode() for host in LOOPBACK_HOSTS} if self.port == HTTP_PORT else set()))
+        known = {*LOOPBACK_HOSTS, self.host}
+        names = {f"{host}:{self.port}".encode() for host in known}
+        return frozenset(names | ({host.encode() for host in known} if self.port == HTTP_PORT else set()))
 
     def is_token(self, given: str) -> bool:
         """Whether this is the token; takes as long for any wrong one."""

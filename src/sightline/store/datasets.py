@@ -65,6 +65,7 @@ __all__ = [
     "JournalEntry",
     "LabelledItem",
     "StaleRevision",
+    "check_author",
 ]
 
 EDIT_ID = re.compile(r"[A-Za-z0-9_-]{10,64}")
@@ -174,7 +175,7 @@ class Dataset:
             Conflict when another picture has this position by now; NotFound.
         """
         _check_edit_id(edit_id)
-        _check_author(author)
+        check_author(author)
         if not operations:
             raise InvalidInput("expected at least one operation, got none; send what was changed")
         with self._lock, self._database.read() as connection:
@@ -211,7 +212,7 @@ class Dataset:
         Raises: NotFound for a revision that was not, or whose version is no longer there; Conflict.
         """
         _check_edit_id(edit_id)
-        _check_author(author)
+        check_author(author)
         with self._lock:
             with self._database.write() as connection:
                 present = self._catch_up(connection)
@@ -240,7 +241,7 @@ class Dataset:
 
         Edits that come meanwhile are kept for the next one. Raises: Conflict when nothing was edited, or it is being frozen.
         """
-        _check_author(author)
+        check_author(author)
         freeze_dataset(self._database, self._workspace, self._id, self.name, author, on_progress)
         with self._lock, self._database.read() as connection:
             self._newer_version = None
@@ -419,7 +420,7 @@ class Dataset:
 
     def _change_categories(self, kind: Kind, category_id: int | None, name: str | None, author: str) -> list[Category]:
         """Write an edit of the categories. Args: category_id: None for a new one; name: None: as it is."""
-        _check_author(author)
+        check_author(author)
         with self._lock:
             with self._database.write() as connection:
                 present = self._catch_up(connection)
@@ -454,7 +455,8 @@ def _check_edit_id(edit_id: str) -> None:
         )
 
 
-def _check_author(author: str) -> None:
+def check_author(author: str) -> None:
+    """Raises: InvalidInput for a name that the journal cannot hold."""
     if len(author) > MAX_AUTHOR_LENGTH or SURROGATES.search(author):
         raise InvalidInput(
             f"expected an author's name of at most {MAX_AUTHOR_LENGTH} characters, got {author[:40]!r}; shorten it"

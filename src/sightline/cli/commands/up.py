@@ -42,14 +42,14 @@ def up_command(
     logging.getLogger("alembic").setLevel(logging.WARNING)
     terminal, home = Terminal(as_json), open_workspace(workspace)
     listener = listen(host, port)
-    bound = listener.getsockname()[1]
-    session = Session(port=bound)
     url = format_url(listener)
+    address, _, bound = url.rpartition("/")[2].rpartition(":")
+    session = Session(port=int(bound), host=address)
     link = f"{url}/?token={session.token}"
 
     def announce() -> None:
-        if port is None and bound != DEFAULT_PORT:
-            terminal.note(f"port {DEFAULT_PORT} is taken, perhaps by another `sightline up`: this one is on {bound}")
+        if port is None and session.port != DEFAULT_PORT:
+            terminal.note(f"port {DEFAULT_PORT} is taken, perhaps by another `sightline up`: this one is on {session.port}")
         terminal.say(f"label the pictures of {home.root} at {url if as_json else link}")  # no token among what is logged
         terminal.finish({"url": url, "token": session.token, "link": link, "workspace": home.root})
 
