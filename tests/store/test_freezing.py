@@ -7,13 +7,13 @@ import pytest
 from msgspec.structs import replace
 
 from sightline.core.annotations import Annotation
-from sightline.core.errors import Conflict, Exhausted, NotFound
+from sightline.core.errors import Conflict, Exhausted, InvalidInput, NotFound
 from sightline.core.folders import write_file_atomic
 from sightline.core.workspace import Workspace
 from sightline.data import versions
 from sightline.data.editing import Put, Remove, Review
 from sightline.data.items import Item
-from sightline.data.versions import open_version
+from sightline.data.versions import VersionWriter, open_version
 from sightline.store import freezing
 from sightline.store.database import open_database
 from sightline.store.datasets import Dataset, DatasetStore
@@ -258,11 +258,30 @@ def test_a_data_set_follows_to_a_version_from_outside_while_nothing_is_unfrozen(
         one.follow()
         assert one.version.id == outside.id
         assert one.summarise().newer_version is None
-        assert [label.id for label in one.read_item(0).labels] == ["0", "1"]
+        assert [label.id for label in one.read_item(0).labels] == ["3-0", "3-1"]  # named by the base that came from outside
         assert [one.id for one in one.categories] == [2, 3, 1]  # a name keeps its id
         assert [item.revision for item in one.list_items().items] == [1, 0, 0, 0]
     assert edit(dataset, 0, Put(id="uvwxyzuvwx", annotation=NEW)).revision == 2
     assert [label.id for label in dataset.restore(0, 1, "bring-back-1", "ann").labels] == ["abcdefghij", "0", "1"]
+
+
+def test_an_edit_of_labels_of_before_an_import_touches_no_other_labels(dataset, workspace):
+    before = dataset.read_item(3)
+    turned = [replace(item, annotations=item.annotations[::-1]) for item in dataset.version.items()]
+    with VersionWriter(
+        workspace, "parts", dataset.version.categories, dataset.version.blobs, unlabelled_pixels="ignore"
+    ) as writer:
+        for item in turned:
+            writer.add(item)
+        writer.close()
+    dataset.follow()
+    with pytest.raises(InvalidInput, match="expected the id of a label of this picture, got '1'"):
+        dataset.append_edit(3, "edit-000001", before.revision, [Remove(id="1")], "ann", blob=before.blob)
+    edit(dataset, 3, Put(id="0", annotation=NEW))
+    assert [label.annotation for label in dataset.read_item(3).labels] == [*turned[3].annotations, NEW]
+    dataset.freeze("ann")
+    assert [label.id for label in dataset.read_item(3).labels] == ["2-0", "2-1", "0"]
+    assert [label.id for label in dataset.read_item(0).labels] == ["2-0"]
 
 
 def test_with_unfrozen_edits_it_stays_and_says_so(dataset, open_store, write_version):
@@ -298,7 +317,7 @@ def test_a_data_set_that_was_deleted_and_imported_anew_is_opened(dataset, open_s
     assert not (workspace.root / "datasets" / "parts").exists()
     anew = write_version(order=(0, 1, 2))
     assert store.open("parts").version.id == anew.id
-    edit(store.open("parts"), 0, Remove(id="0"))
+    edit(store.open("parts"), 0, Remove(id="3-0"))
     shutil.rmtree(anew.folder)
     write_version()
     with pytest.raises(NotFound, match=f"were made on the version {anew.id[:16]}"):

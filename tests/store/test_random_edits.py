@@ -45,7 +45,7 @@ class Walk:
 
     def __init__(self, seed, workspace, open_store):
         self.rng, self.workspace, self.open_store = random.Random(seed), workspace, open_store
-        self.model, self.count = Model(), 0
+        self.model, self.count, self.bases = Model(), 0, 1
         self.write_outside([("red", "blue")])
         self.dataset = open_store().open("parts")
 
@@ -141,6 +141,7 @@ class Walk:
             return
         version = self.dataset.freeze("ann")
         self.model.dirty = False
+        self.bases += 1
         assert version.categories.names == tuple(self.model.categories.values())
         for item in version.items():
             state = self.model.states[item.file_name]
@@ -151,10 +152,12 @@ class Walk:
         if self.model.dirty:
             return
         self.count += 1
+        self.bases += 1
         self.write_outside()
         self.dataset.follow()
-        for name, state in self.model.states.items():  # ids are by position from here on
-            self.model.states[name] = LabelState(labels=number_labels(state.annotations), seen_by=state.seen_by)
+        for name, state in self.model.states.items():  # ids are by position and import from here on
+            ids = [f"{self.bases}-{place}" for place in range(len(state.labels))]
+            self.model.states[name] = LabelState(labels=number_labels(state.annotations, ids), seen_by=state.seen_by)
 
     def open_again(self):
         self.dataset = self.open_store().open("parts")

@@ -38,6 +38,13 @@ class Base(msgspec.Struct, frozen=True, kw_only=True):
     lineage: int
     category_ids: tuple[int, ...]
 
+    def number_labels(self, count: int) -> list[str]:
+        """What an item's annotations are called where no edit named them: by position, and by the import since the second.
+
+        So an edit that was made on labels of before an import never touches another label of the same place.
+        """
+        return [str(place) if self.lineage == 1 else f"{self.lineage}-{place}" for place in range(count)]
+
     def name_categories(self, version: DatasetVersion) -> dict[str, str]:
         """From the names of the version's categories to their ids, as text."""
         return {name: str(one) for name, one in zip(version.categories, self.category_ids, strict=True)}
@@ -111,7 +118,7 @@ def open_base(workspace: Workspace, name: str, base: Base) -> DatasetVersion:
 
 
 def read_label_ids(connection: Connection, dataset_id: int, base: Base, file_name: str) -> list[str] | None:
-    """What an item's annotations are called in a base; None: "0", "1", ... by position."""
+    """What an item's annotations are called in a base; None: see `Base.number_labels`."""
     numbers = (LABEL_IDS.c.base_number >= base.lineage, LABEL_IDS.c.base_number <= base.number)
     mine = (LABEL_IDS.c.dataset_id == dataset_id, LABEL_IDS.c.file_name == file_name)
     statement = select(LABEL_IDS.c.ids).where(*mine, *numbers).order_by(LABEL_IDS.c.base_number.desc()).limit(1)

@@ -21,7 +21,7 @@ def fold_item(
         base: whose version the item is of.
         to_ids: from the names of that version's categories to ids; see `Base.name_categories`.
     """
-    ids = read_label_ids(connection, dataset_id, base, item.file_name)
+    ids = read_label_ids(connection, dataset_id, base, item.file_name) or base.number_labels(len(item.annotations))
     annotations = [translate_annotation(annotation, to_ids) for annotation in item.annotations]
     state = LabelState(labels=number_labels(annotations, ids), seen_by=item.seen_by)
     for operations in read_operations(connection, dataset_id, item.file_name, base.through, through):

@@ -172,7 +172,7 @@ class _Writing:
             state = fold_item(connection, self._dataset_id, self._base, self._to_ids, item, self._freeze.through)
             earlier = read_label_ids(connection, self._dataset_id, self._base, item.file_name)
         ids = [label.id for label in state.labels]
-        if earlier is not None or ids != [str(place) for place in range(len(ids))]:
+        if earlier is not None or ids != self._base.number_labels(len(ids)):
             self.label_ids[item.file_name] = ids
         annotations = translate_state(state, self._categories.to_names).annotations
         return msgspec.structs.replace(item, annotations=annotations, seen_by=note_viewer(state.viewer, annotations))
