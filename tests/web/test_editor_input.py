@@ -61,3 +61,33 @@ def test_an_edit_that_the_server_refuses_is_told_and_can_be_discarded(page: Page
     expect(page.get_by_text("All saved")).to_be_visible()
     expect(page.get_by_role("alert")).to_have_count(0)
     watch.forget_refusals("400", "422")
+
+
+def test_categories_are_added_and_found_by_their_names_without_leaving_the_keyboard(page: Page, platform: Platform) -> None:
+    open_editor(page, platform.url, EMPTY)
+    page.keyboard.press("/")
+    page.keyboard.type("foreign body")
+    page.keyboard.press("Enter")
+    categories = page.get_by_role("region", name="Categories")
+    expect(categories.get_by_role("button", name="foreign body", pressed=True)).to_be_visible()
+    page.keyboard.press("/")
+    page.keyboard.type("plat")
+    page.keyboard.press("Enter")
+    expect(categories.get_by_role("button", name="Platelets", pressed=True)).to_be_visible()
+    before = objects(page).count()
+    draw_box(page, 400, 300, 460, 360)
+    expect(objects(page)).to_have_count(before + 1)
+    expect(objects(page).first).to_contain_text("Platelets")
+
+
+def test_a_picture_takes_several_labels_of_its_whole_by_their_keys(page: Page, platform: Platform) -> None:
+    open_editor(page, platform.url, EMPTY + 1)
+    page.get_by_text("Whole picture").click()
+    labels = page.get_by_role("list", name="Labels of the whole picture").get_by_role("listitem")
+    for key in "12":
+        page.keyboard.press(key)
+    expect(labels).to_have_text(["WBC"])
+    page.get_by_text("A picture may have several").click()
+    for key in "132":
+        page.keyboard.press(key)
+    expect(labels).to_have_text(["RBC", "Platelets"])

@@ -95,6 +95,8 @@ function rest(core: EditorCore, labelling: Labelling, camera: Camera): Doings {
     },
     redo: () => void core.redo(),
     selectAll: () => void labelling.selectAll(),
+    nextLabel: () => void labelling.selectNeighbour(1),
+    previousLabel: () => void labelling.selectNeighbour(-1),
     copy: () => void labelling.copy(),
     paste: () => void labelling.paste(),
     toggleAllHidden: () => void labelling.toggleAllHidden(),

@@ -31,6 +31,8 @@ export class EditorCore {
   #undoLists = new Map<number, UndoList>();
   #hidden = NONE;
   #pointer: PointerStep | null = null;
+  /** What the user was told of the last step: it holds until the next one. */
+  #said: string | null = null;
 
   constructor(ports: EditorPorts) {
     this.makeId = () => makeRandomId(ports.random);
@@ -111,7 +113,11 @@ export class EditorCore {
   #apply(operations: readonly Operation[], selection: ReadonlySet<string> = this.#snapshot.selection): void {
     const { picture, document } = this.#snapshot;
     if (!picture) return;
-    if (operations.length > 0) this.sender.push(picture, document, operations);
+    if (operations.length > 0) {
+      if (this.#said !== null && this.#snapshot.notice === this.#said) this.change({ notice: null });
+      this.#said = null;
+      this.sender.push(picture, document, operations);
+    }
     this.#show(applyOperations(document, operations), selection);
   }
 
@@ -120,7 +126,7 @@ export class EditorCore {
     else if ("screen" in event) this.#pointer = event;
     const context = this.#context();
     if (!context) return;
-    const { preview = null, operations = [], selection, cursor } = this.toolbox.step(event, context);
+    const { preview = null, operations = [], selection, cursor, notice } = this.toolbox.step(event, context);
     const shown = samePreview(this.#snapshot.preview, preview) ? this.#snapshot.preview : preview;
     const isBusy = this.toolbox.isBusy;
     const before = this.#snapshot;
@@ -130,7 +136,9 @@ export class EditorCore {
     }
     if (operations.length > 0 && before.allHidden) this.hide(NONE, false);
     if (operations.length > 0 || selection) this.commit(operations, selection);
-    if (operations.some(crosses)) this.change({ notice: CROSSES });
+    const words = notice ?? (operations.some(crosses) ? CROSSES : null);
+    if (words) this.change({ notice: words });
+    this.#said = words ?? this.#said;
   }
 
   endGesture(): void {

@@ -1,5 +1,5 @@
 /** The commands that choose, change, copy and hide labels: each at most one step of the undo list. */
-import type { Annotation, Category } from "../labels/annotation";
+import type { Annotation, Category, Label } from "../labels/annotation";
 import { findViewer } from "../labels/document";
 import {
   acceptProposals,
@@ -23,6 +23,8 @@ export type Labelling = {
   readonly setCategory: (name: string) => void;
   readonly select: (ids: Iterable<string>) => void;
   readonly selectAll: () => void;
+  /** Chooses the next label of the list, which has the topmost first, or the one before; after the last comes the first. */
+  readonly selectNeighbour: (by: 1 | -1) => void;
   readonly deleteSelection: () => void;
   /** Makes the selected proposals a person's annotations. */
   readonly acceptSelection: () => void;
@@ -56,6 +58,7 @@ function choosing(core: EditorCore) {
     core.commit(recategoriseLabels(core.snapshot.document, ids, name));
   return {
     select,
+    selectNeighbour: makeStepping(core, select),
     selectAll: () => select(core.snapshot.document.labels.map((label) => label.id)),
     recategorise,
     setCategories: (categories: readonly Category[]) => {
@@ -69,6 +72,21 @@ function choosing(core: EditorCore) {
       core.change({ category: name });
       if (tool === "select" && !isBusy) recategorise(selection, name);
     },
+  };
+}
+
+/** Steps through the labels; where the chosen one was deleted, the one in its place is the next. */
+function makeStepping(core: EditorCore, select: (ids: Iterable<string>) => void): (by: 1 | -1) => void {
+  let last = { blob: "", place: 0 };
+  return (by) => {
+    const { document, selection, hidden, picture } = core.snapshot;
+    const rows = document.labels.toReversed().filter(({ id }) => !hidden.has(id));
+    if (!picture || rows.length === 0) return;
+    const chosen = rows.findIndex(({ id }) => selection.has(id));
+    const gap = last.blob === picture.blob ? last.place : 0;
+    const place = chosen >= 0 ? chosen + by : by > 0 ? gap : gap - 1;
+    last = { blob: picture.blob, place: (place + rows.length) % rows.length };
+    select([(rows[last.place] as Label).id]);
   };
 }
 

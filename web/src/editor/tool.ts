@@ -107,7 +107,11 @@ export type ToolStep<State> = {
   readonly selection?: ReadonlySet<string>;
   /** A CSS cursor; absent: the tool's own. */
   readonly cursor?: string;
+  /** Why nothing happened, in words. */
+  readonly notice?: string;
 };
+
+export const NO_CATEGORY = "There is no category yet. Add the first one on the right, then draw.";
 
 export type ToolName = "select" | "box" | "polygon" | "brush" | "eraser";
 

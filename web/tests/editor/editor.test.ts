@@ -302,6 +302,43 @@ test("an outline that crosses itself is said, and kept", () => {
   expect(shown().notice).toMatch(/crosses itself/);
 });
 
+test("why a tool does nothing is said, until the next step", () => {
+  const { editor, point, drag, shown } = open([[{ id: "0", annotation: box("cat", 10, 10, 40, 40) }]]);
+  editor.selectTool("eraser");
+  point("down", 60, 60);
+  expect(shown().notice).toBeNull();
+  point("down", 20, 20);
+  expect(shown().notice).toContain("masks");
+  editor.selectTool("box");
+  drag(50, 50, 60, 60);
+  expect(shown().notice).toBeNull();
+  editor.setCategories([]);
+  for (const tool of ["box", "polygon", "brush"] as const) {
+    editor.selectTool(tool);
+    point("down", 70, 20);
+    expect(shown().notice).toContain("no category");
+    editor.dismissNotice();
+  }
+});
+
+test("labels are chosen one after the other, the topmost first; after a deleted one comes the one in its place", () => {
+  const labels = ["a", "b", "c"].map((id, i) => ({ id, annotation: box("cat", 10 * i, 0, 10 * i + 5, 5) }));
+  const { world, editor, shown } = open([labels, labels]);
+  const chosen = () => [...shown().selection].join();
+  const step = (action: "nextLabel" | "previousLabel") => {
+    editor.perform(action);
+    return chosen();
+  };
+  expect([step("nextLabel"), step("nextLabel"), step("nextLabel"), step("nextLabel")]).toEqual(["c", "b", "a", "c"]);
+  expect([step("previousLabel"), step("previousLabel")]).toEqual(["a", "b"]);
+  editor.deleteSelection();
+  expect(step("nextLabel")).toBe("a");
+  editor.toggleHidden(["a"]);
+  expect(step("nextLabel")).toBe("c");
+  editor.open(world.server.item(1));
+  expect(step("previousLabel")).toBe("a");
+});
+
 test("the server's word changes what is shown, and leaves what it does not speak of", async () => {
   const { world, editor, shown } = open([[CAT, DOG], []]);
   world.server.edit(0, [{ kind: "remove", id: "0" }]);

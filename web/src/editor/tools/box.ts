@@ -1,7 +1,7 @@
 /** Draws boxes: drag from corner to corner, or click one corner and then the other. */
 import { placePoint, spanFrom } from "../../geometry/boxes";
 import { type BoxXyxy, distance, type ImagePoint, type ScreenPoint, type Size } from "../../geometry/points";
-import { CLICK_PX, type PointerStep, showing, type Tool, type ToolContext, type ToolStep } from "../tool";
+import { CLICK_PX, NO_CATEGORY, type PointerStep, showing, type Tool, type ToolContext, type ToolStep } from "../tool";
 
 export type BoxState = {
   /** The first corner; null between boxes. */
@@ -38,7 +38,9 @@ export const boxTool: Tool<BoxState> = {
 
 function press(state: BoxState, event: PointerStep, context: ToolContext): ToolStep<BoxState> {
   if (event.button !== 0) return { state: IDLE, preview: preview(IDLE, event.at, context) };
-  if (state.from || context.category === null) return { state, preview: preview(state, event.at, context) };
+  const shown = preview(state, event.at, context);
+  if (context.category === null) return { state, preview: shown, notice: NO_CATEGORY };
+  if (state.from) return { state, preview: shown };
   const started = { from: { at: placePoint(event.at, context.picture), screen: event.screen }, anchored: false };
   return { state: started, preview: preview(started, event.at, context) };
 }

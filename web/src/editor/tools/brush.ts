@@ -9,7 +9,15 @@ import { decodeMask } from "../../geometry/rle";
 import { asHuman, type Label, type Operation } from "../../labels/annotation";
 import { findLabel } from "../../labels/document";
 import { withMask } from "../../labels/shapes";
-import { type PointerStep, type Preview, showing, type Tool, type ToolContext, type ToolStep } from "../tool";
+import {
+  NO_CATEGORY,
+  type PointerStep,
+  type Preview,
+  showing,
+  type Tool,
+  type ToolContext,
+  type ToolStep,
+} from "../tool";
 
 type Stroke = {
   /** The label that is painted on; null: the stroke begins a new one. */
@@ -21,6 +29,9 @@ type Stroke = {
 };
 
 export type BrushState = { readonly stroke: Stroke | null };
+
+const MASKS_ONLY =
+  "The eraser takes from masks, which the brush paints. Change a box or a polygon with Select, or delete it.";
 
 const IDLE: BrushState = { stroke: null };
 
@@ -58,7 +69,11 @@ function makeBrush(name: "brush" | "eraser", erases: boolean): Tool<BrushState> 
 function press(event: PointerStep, context: ToolContext, erases: boolean): ToolStep<BrushState> {
   const label = findTarget(event.at, context, erases);
   const category = label?.annotation.category ?? context.category;
-  if (category === null || (erases && !label)) return hover(IDLE, event.at, context, erases);
+  if (erases && !label) {
+    const isOver = context.index.hit(event.at, 0, context.hidden).length > 0;
+    return { ...hover(IDLE, event.at, context, erases), ...(isOver && { notice: MASKS_ONLY }) };
+  }
+  if (category === null) return { ...hover(IDLE, event.at, context, erases), notice: NO_CATEGORY };
   const rle = label?.annotation.mask;
   const pixels = rle ? decodeMask(rle) : emptyMask(context.picture);
   return paint({ label, category, pixels, last: event.at, changed: false }, event.at, context, erases);

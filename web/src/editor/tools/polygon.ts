@@ -9,6 +9,7 @@ import { MIN_RING_POINTS, ringArea } from "../../geometry/rings";
 import { toScreen } from "../../geometry/view";
 import {
   CLICK_PX,
+  NO_CATEGORY,
   type PointerStep,
   type Preview,
   REACH_PX,
@@ -58,7 +59,8 @@ export const polygonTool: Tool<PolygonState> = {
 
 function press(state: PolygonState, event: PointerStep, context: ToolContext): ToolStep<PolygonState> {
   if (event.button === 2) return show(dropLast(state), context);
-  if (event.button !== 0 || context.category === null || !state.pointer) return show(state, context);
+  if (event.button !== 0 || !state.pointer) return show(state, context);
+  if (context.category === null) return { ...show(state, context), notice: NO_CATEGORY };
   if (wouldClose(state.points, event.screen, context)) return close(state, context);
   const last = state.points.at(-1);
   // The second press of a double click adds no second point.

@@ -161,7 +161,8 @@ function release(
   }
   if (!dragged && !inserted) return { ...ended, selection: gesture.click };
   const changed = dragged ? changedLabels(drag, from, event.at, context) : inserted ? [inserted] : [];
-  return { ...shown(state.vertex), operations: changed.map((label) => put(label)) };
+  // After a drag, Delete means the label again: only a point that was clicked is chosen.
+  return { ...shown(dragged ? null : state.vertex), operations: changed.map((label) => put(label)) };
 }
 
 function put({ id, annotation }: Label): Operation {

@@ -1,61 +1,66 @@
-import { useId, useMemo, useState } from "react";
+import { type RefObject, useId, useMemo, useState } from "react";
 import type { Editor } from "../../editor/editor";
 import type { Category } from "../../labels/annotation";
 import { geometryOf } from "../../labels/shapes";
 import { Icon } from "../../ui/icon";
+import { CategoryField } from "./category-field";
 import styles from "./category-list.module.css";
+import { findCategories } from "./find-categories";
 import { useSnapshot } from "./use-editor";
-
-/** From so many categories on, a field finds one by its name. */
-const MANY = 12;
+import type { PictureMode } from "./use-picture-mode";
 
 type Props = {
   editor: Editor;
-  /** Categories are labels of the whole picture: a click says what it shows. */
-  labelsPicture: boolean;
-  onLabelsPicture: (on: boolean) => void;
-  onChoose: (name: string, withOthers: boolean) => void;
+  dataset: string;
+  mode: PictureMode;
+  field: RefObject<HTMLInputElement | null>;
 };
 
-/** What new labels are called; with the keys 1 to 9. */
-export function CategoryList({ editor, labelsPicture, onLabelsPicture, onChoose }: Props) {
+/** What new labels are called, or what the whole picture shows; with the keys 1 to 9. */
+export function CategoryList({ editor, dataset, mode, field }: Props) {
   const categories = useSnapshot(editor, (snapshot) => snapshot.categories);
   const chosen = useSnapshot(editor, (snapshot) => snapshot.category);
   const labels = useSnapshot(editor, (snapshot) => snapshot.document.labels);
   const [typed, setTyped] = useState("");
   const { counts, ofPicture } = useMemo(() => countCategories(labels), [labels]);
-  const wanted = typed.trim().toLowerCase();
+  const found = useMemo(() => findCategories(categories, typed), [categories, typed]);
+  const { labelsPicture } = mode;
   return (
     <section className={styles.panel} aria-label="Categories">
-      <ModeSwitch labelsPicture={labelsPicture} onLabelsPicture={onLabelsPicture} />
-      {categories.length >= MANY && (
-        <input
-          type="search"
-          className={styles.search}
-          placeholder="Find a category"
-          aria-label="Find a category"
-          value={typed}
-          onChange={(event) => setTyped(event.target.value)}
-        />
-      )}
-      {categories.length === 0 && (
-        <p className={styles.none}>No category yet: add the first one on the page of the dataset.</p>
-      )}
+      <ModeSwitch mode={mode} />
+      <CategoryField
+        editor={editor}
+        dataset={dataset}
+        field={field}
+        typed={typed}
+        onType={setTyped}
+        found={found}
+        onChoose={mode.choose}
+      />
+      {categories.length === 0 && <p className={styles.none}>No category yet: what shall people label?</p>}
       <ul className={styles.list}>
-        {categories.map((category, place) =>
-          category.name.toLowerCase().includes(wanted) ? (
-            <CategoryRow
-              key={category.id}
-              category={category}
-              place={place}
-              isChosen={labelsPicture ? ofPicture.has(category.name) : category.name === chosen}
-              count={labelsPicture ? null : (counts.get(category.name) ?? 0)}
-              onChoose={onChoose}
-            />
-          ) : null,
-        )}
+        {found.rows.map(({ category, place }) => (
+          <CategoryRow
+            key={category.id}
+            category={category}
+            place={place}
+            isBest={category === found.best}
+            isChosen={labelsPicture ? ofPicture.has(category.name) : category.name === chosen}
+            count={labelsPicture ? null : (counts.get(category.name) ?? 0)}
+            onChoose={mode.choose}
+          />
+        ))}
       </ul>
-      {labelsPicture && <p className={styles.hint}>Hold Shift to give a picture several.</p>}
+      {labelsPicture && (
+        <label className={styles.several}>
+          <input
+            type="checkbox"
+            checked={mode.takesSeveral}
+            onChange={(event) => mode.setTakesSeveral(event.target.checked)}
+          />
+          A picture may have several
+        </label>
+      )}
     </section>
   );
 }
@@ -63,18 +68,20 @@ export function CategoryList({ editor, labelsPicture, onLabelsPicture, onChoose 
 type RowProps = {
   category: Category;
   place: number;
+  /** Enter in the field means it. */
+  isBest: boolean;
   isChosen: boolean;
   /** How many labels of the picture have it; null where it labels the picture itself. */
   count: number | null;
-  onChoose: Props["onChoose"];
+  onChoose: PictureMode["choose"];
 };
 
-function CategoryRow({ category: { name, colour }, place, isChosen, count, onChoose }: RowProps) {
+function CategoryRow({ category: { name, colour }, place, isBest, isChosen, count, onChoose }: RowProps) {
   return (
     <li>
       <button
         type="button"
-        className={styles.row}
+        className={`${styles.row} ${isBest ? styles.best : ""}`}
         aria-pressed={isChosen}
         onClick={(event) => onChoose(name, event.shiftKey || event.ctrlKey || event.metaKey)}
       >
@@ -93,7 +100,7 @@ function CategoryRow({ category: { name, colour }, place, isChosen, count, onCho
   );
 }
 
-function ModeSwitch({ labelsPicture, onLabelsPicture }: Pick<Props, "labelsPicture" | "onLabelsPicture">) {
+function ModeSwitch({ mode: { labelsPicture, setLabelsPicture } }: { mode: PictureMode }) {
   const name = useId();
   return (
     <fieldset className={styles.modes}>
@@ -103,7 +110,7 @@ function ModeSwitch({ labelsPicture, onLabelsPicture }: Pick<Props, "labelsPictu
         { words: "Whole picture", on: true },
       ].map(({ words, on }) => (
         <label key={words} className={styles.mode}>
-          <input type="radio" name={name} checked={labelsPicture === on} onChange={() => onLabelsPicture(on)} />
+          <input type="radio" name={name} checked={labelsPicture === on} onChange={() => setLabelsPicture(on)} />
           <span>{words}</span>
         </label>
       ))}

@@ -12,6 +12,10 @@ const POINTER: readonly Row[] = [
   { label: "Move the picture", chords: ["Space + drag", "Middle button"] },
   { label: "Move and zoom", chords: ["Two fingers"] },
   { label: "Drop the last point of a polygon", chords: ["Right button"] },
+  { label: "Draw a polygon freehand", chords: ["Shift + drag"] },
+  { label: "Add a point to an outline", chords: ["Double click", "Alt + drag"] },
+  { label: "Select what lies below", chords: ["Click again"] },
+  { label: "Select all within", chords: ["Drag", "Ctrl + drag"] },
 ];
 
 /** All keys, as they are bound now. */

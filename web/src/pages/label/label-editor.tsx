@@ -1,4 +1,4 @@
-import { useState } from "react";
+import { useRef, useState } from "react";
 import { Stage } from "../../canvas/stage";
 import type { Editor } from "../../editor/editor";
 import { KeyPanel } from "./key-panel";
@@ -29,12 +29,14 @@ export function LabelEditor({ editor, dataset, position, itemCount, search }: Pr
   const steps = useSteps(editor, loader, { dataset, position, itemCount, search });
   const asking = useProposals(editor, dataset);
   const mode = usePictureMode(editor, dataset);
+  const categoryField = useRef<HTMLInputElement>(null);
   const [showsKeys, setShowsKeys] = useState(false);
   useKeys(editor, {
     ...steps,
     askProposals: asking.ask,
     showKeys: () => setShowsKeys(true),
     chooseCategory: mode.chooseByKey,
+    findCategory: () => categoryField.current?.focus(),
   });
   return (
     <div className={styles.page}>
@@ -61,14 +63,7 @@ export function LabelEditor({ editor, dataset, position, itemCount, search }: Pr
         <PictureLabels editor={editor} />
         <Messages editor={editor} error={error} onRetry={retry} words={steps.words} isLoading={isLoading} />
       </main>
-      <SidePanel
-        editor={editor}
-        dataset={dataset}
-        asking={asking}
-        labelsPicture={mode.labelsPicture}
-        onLabelsPicture={mode.setLabelsPicture}
-        onChooseCategory={mode.choose}
-      />
+      <SidePanel editor={editor} dataset={dataset} asking={asking} mode={mode} categoryField={categoryField} />
       {showsKeys && <KeyPanel editor={editor} onClose={() => setShowsKeys(false)} />}
     </div>
   );

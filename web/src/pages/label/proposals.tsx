@@ -52,12 +52,19 @@ export function ProposalPanel({ editor, asking }: { editor: Editor; asking: Prop
     editor.select(ids);
     editor.acceptSelection();
   };
+  const rejectAll = () => {
+    editor.select(ids);
+    editor.deleteSelection();
+  };
   if (predictors.length === 0 && ids.length === 0) return null;
   return (
     <section className={styles.panel} aria-label="Proposals">
       {ids.length > 0 && (
         <div className={styles.row}>
           <span className={styles.words}>{countOf(ids.length, "proposal")}</span>
+          <Button icon="remove" onClick={rejectAll}>
+            Reject all
+          </Button>
           <Button icon="check" onClick={acceptAll}>
             Accept all
           </Button>

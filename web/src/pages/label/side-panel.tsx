@@ -1,4 +1,4 @@
-import { type KeyboardEvent, useId, useState } from "react";
+import { type KeyboardEvent, type RefObject, useId, useState } from "react";
 import type { Editor } from "../../editor/editor";
 import { formatCount } from "../../ui/format";
 import { CategoryList } from "./category-list";
@@ -7,20 +7,20 @@ import { ObjectList } from "./object-list";
 import { type ProposalAsking, ProposalPanel } from "./proposals";
 import styles from "./side-panel.module.css";
 import { useSnapshot } from "./use-editor";
+import type { PictureMode } from "./use-picture-mode";
 
 type Props = {
   editor: Editor;
   dataset: string;
   asking: ProposalAsking;
-  labelsPicture: boolean;
-  onLabelsPicture: (on: boolean) => void;
-  onChooseCategory: (name: string, withOthers: boolean) => void;
+  mode: PictureMode;
+  categoryField: RefObject<HTMLInputElement | null>;
 };
 
 const TABS = ["Labels", "History"] as const;
 type Tab = (typeof TABS)[number];
 
-export function SidePanel({ editor, dataset, asking, labelsPicture, onLabelsPicture, onChooseCategory }: Props) {
+export function SidePanel({ editor, dataset, asking, mode, categoryField }: Props) {
   const count = useSnapshot(editor, (snapshot) => snapshot.document.labels.length);
   const [tab, setTab] = useState<Tab>("Labels");
   const id = useId();
@@ -33,12 +33,7 @@ export function SidePanel({ editor, dataset, asking, labelsPicture, onLabelsPict
   };
   return (
     <aside className={styles.panel} aria-label="Categories and labels">
-      <CategoryList
-        editor={editor}
-        labelsPicture={labelsPicture}
-        onLabelsPicture={onLabelsPicture}
-        onChoose={onChooseCategory}
-      />
+      <CategoryList editor={editor} dataset={dataset} mode={mode} field={categoryField} />
       <div className={styles.tabs} role="tablist" aria-label="About this picture">
         {TABS.map((name) => (
           <button

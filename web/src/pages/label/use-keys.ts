@@ -11,6 +11,7 @@ export type PageActions = {
   readonly copyPrevious: () => void;
   readonly askProposals: () => void;
   readonly showKeys: () => void;
+  readonly findCategory: () => void;
   /** The key of a category, by its place, was pressed; the editor has chosen it already. */
   readonly chooseCategory: (place: number) => void;
 };
@@ -40,6 +41,7 @@ function perform(action: ActionName, isDone: boolean, actions: PageActions): voi
   else if (action === "markDone") actions.done();
   else if (action === "copyPrevious") actions.copyPrevious();
   else if (action === "askProposals") actions.askProposals();
+  else if (action === "findCategory") actions.findCategory();
   else if (action === "showKeys") actions.showKeys();
 }
 

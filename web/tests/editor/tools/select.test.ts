@@ -161,14 +161,15 @@ test("several selected boxes have no handles", () => {
   ]);
 });
 
-test("a vertex of the selected polygon is dragged alone", () => {
+test("a vertex of the selected polygon is dragged alone, and Delete means the label afterwards", () => {
   const made = selecting("0", SQUARE).drag([
     [49, 51],
     [60, 60],
     [69, 61],
   ]);
   expect(made.annotations[0]?.polygons).toEqual([[10, 10, 50, 10, 70, 60, 10, 50]]);
-  expect(made.preview?.vertex).toEqual({ id: "0", ring: 0, index: 2 });
+  expect(made.preview).toBeNull();
+  expect(made.key("delete").annotations).toEqual([]);
 });
 
 test("Delete takes the chosen vertex, then the next time the label", () => {

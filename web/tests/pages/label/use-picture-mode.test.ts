@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import type { Annotation } from "../../../src/labels/annotation";
-import { labelsWholePicture } from "../../../src/pages/label/use-picture-mode";
+import { hasSeveral, labelsWholePicture } from "../../../src/pages/label/use-picture-mode";
 
 function documentOf(...annotations: Annotation[]) {
   return { labels: annotations.map((annotation, place) => ({ id: `${place}`, annotation })), seenBy: null };
@@ -15,4 +15,10 @@ test("one object among them says otherwise, and no label says nothing", () => {
     false,
   );
   expect(labelsWholePicture(documentOf())).toBeNull();
+});
+
+test("labels of objects do not count where a picture has several", () => {
+  const box = { category: "dent", box_xyxy: [0, 0, 1, 1] } as const;
+  expect(hasSeveral(documentOf(box, box, { category: "glass" }))).toBe(false);
+  expect(hasSeveral(documentOf({ category: "red" }, { category: "glass" }))).toBe(true);
 });
