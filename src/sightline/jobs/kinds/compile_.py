@@ -53,7 +53,7 @@ def run(call: Call) -> Made:
     arguments: CompileArguments = call.arguments
     home = call.workspace
     result = compile_model(
-        home.find("models", arguments.model),
+        arguments.model,
         home,
         None if arguments.dataset is None else open_version(home.find("datasets", arguments.dataset)),
         arguments.device,

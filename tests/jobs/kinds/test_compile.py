@@ -1,0 +1,26 @@
+from pathlib import Path
+
+from toy import make_model, make_version
+
+from sightline.core.manifests import ArtifactManifest, ModelManifest
+from sightline.core.progress import ignore_progress
+from sightline.core.shelving import read_whole, shelve
+from sightline.core.workspace import Workspace
+from sightline.jobs.folder import JobFolder
+from sightline.jobs.kinds.compile_ import CompileArguments, prepare, run
+from sightline.jobs.kinds.kind import Call
+
+
+def test_a_job_compiles_the_model_that_its_request_named(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path / "workspace", takes_paths=False)  # as the process of a job opens it
+    folder = make_model(tmp_path / "made" / "textures", make_version(tmp_path / "made" / "data", val=3))
+    manifest = read_whole(folder, ModelManifest)
+    assert manifest is not None
+    shelve(folder, workspace, "models", manifest)
+    arguments = prepare(CompileArguments(model="textures", precision="fp32", name="plain"), workspace)
+    call = Call(workspace, "1", JobFolder(workspace.root, "1"), arguments, False, ignore_progress, lambda: False)
+    made = run(call)
+    artifact = read_whole(workspace.find("artifacts", "plain"), ArtifactManifest)
+    assert artifact is not None and artifact.precision == "fp32"
+    assert (made.shelf, made.name, workspace.find("artifacts", f"plain@{made.id}").name) == ("artifacts", "plain", made.id)
+    assert artifact.model_id.startswith(arguments.model.partition("@")[2])
