@@ -1,4 +1,5 @@
 from pathlib import Path
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
@@ -7,7 +8,7 @@ from small_artifacts import write_halves
 from starlette.testclient import TestClient
 
 from sightline.core.folders import MANIFEST_NAME, hash_files, write_manifest
-from sightline.core.manifests import ArtifactManifest
+from sightline.core.manifests import ArtifactManifest, DecodeSpec, InputSpec, ModelManifest
 from sightline.core.shelving import read_whole, shelve
 from sightline.core.workspace import Workspace
 from sightline.imaging.files.reading import decode_image
@@ -51,6 +52,19 @@ def test_artifacts_and_deployments_are_listed_with_what_their_manifests_say(api:
     assert deployment["artifact_id"].startswith(identity)
 
 
+def test_a_model_tells_how_it_was_trained_wherever_that_was_asked_for(
+    api: TestClient, workspace: Workspace, tmp_path: Path
+) -> None:
+    version = make_dataset(workspace)
+    shelve_model(workspace, tmp_path, "trained", dataset_version=version.id, seed=7, recipe={"budget": "60cpu-s", "seed": 7})
+    shelve_model(workspace, tmp_path, "moved", dataset_version="0" * 64, seed=0, recipe={"budget": "3it"})
+    shelve_model(workspace, tmp_path, "imported", network="keras/net")
+    told = {
+        one["name"]: [one[word] for word in ("dataset", "budget", "seed")] for one in api.get("/v1/models").json()["models"]
+    }
+    assert told == {"trained": ["parts", "60cpu-s", 7], "moved": [None, "3it", 0], "imported": [None, None, None]}
+
+
 def test_what_is_broken_does_not_hide_the_rest(api: TestClient, halves: Workspace) -> None:
     broken = halves.root / "artifacts" / "torn" / "0123456789abcdef"
     broken.mkdir(parents=True)
@@ -86,3 +100,23 @@ def test_a_deployment_answers_about_a_picture_that_is_sent(api: TestClient, halv
     assert drawn.headers["content-type"] == "image/png" and decode_image(drawn.content).shape == (height, width, 3)
     assert api.post("/v1/deployments/seen/predict", content=b"no picture").status_code == 422
     assert api.post("/v1/deployments/none/predict", content=content).status_code == 404
+
+
+def shelve_model(workspace: Workspace, tmp_path: Path, name: str, **recorded: Any) -> None:
+    """A Model of which nothing matters but its manifest."""
+    folder = tmp_path / "plain" / name
+    folder.mkdir(parents=True)
+    (folder / "model.onnx").write_bytes(b"graph")
+    facts: dict[str, Any] = {"network": "resnet18", "created_at": "2026-01-01T00:00:00+00:00", **recorded}
+    manifest = ModelManifest(
+        name=name,
+        task="classification",
+        categories=("dent",),
+        input=InputSpec(name="image", width=32, height=32),
+        decode=DecodeSpec(head="softmax", outputs=("logits",)),
+        parameter_count=1,
+        files=hash_files(folder),
+        **facts,
+    )
+    write_manifest(folder, manifest)
+    shelve(folder, workspace, "models", manifest)

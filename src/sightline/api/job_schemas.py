@@ -206,7 +206,11 @@ class Devices(Answer):
 
 
 class ModelFacts(Answer):
-    """A Model. `is_latest`: its name alone stands for it. `primary`: name of the metric that counts. `files`: to look at."""
+    """A Model.
+
+    `is_latest`: its name alone stands for it. `primary`: name of the metric that counts. `files`: to look at. `dataset`, `budget`
+    and `seed`: of the training; null where it was imported. `dataset` is null, too, where its version is no longer here.
+    """
 
     name: str
     id: str
@@ -219,7 +223,10 @@ class ModelFacts(Answer):
     height: int
     parameter_count: int
     precision: str
+    dataset: str | None
     dataset_version: str | None
+    budget: str | None
+    seed: int | None
     primary: str | None
     metrics: dict[str, float]
     files: list[str]

@@ -16,7 +16,7 @@ from sightline.api.parts import Parts, PartsOf
 from sightline.core.errors import NotFound, SightlineError
 from sightline.core.folders import read_manifest
 from sightline.core.manifests import ArtifactManifest, FrozenManifest, ModelManifest, ReportManifest
-from sightline.core.workspace import LATEST_NAME, Shelf
+from sightline.core.workspace import ID_LENGTH, LATEST_NAME, Shelf
 from sightline.serving.deployments import find_deployment, list_names, list_versions
 
 FileShelf = Literal["models", "artifacts", "reports"]
@@ -99,6 +99,9 @@ class CompiledFacts(msgspec.Struct):
 def list_models(parts: PartsOf) -> Any:
     """Every Model."""
     found, broken = collect(parts, "models", ModelManifest, describe_model)
+    datasets = {folder.name: folder.parent.name for folder, _ in walk(parts, "datasets")}
+    for model in found:
+        model["dataset"] = datasets.get((model["dataset_version"] or "")[:ID_LENGTH])
     return {"models": found, "broken": broken}
 
 
@@ -192,13 +195,14 @@ def read_files(folder: Path, shelf: FileShelf) -> Any:
 
 def describe_model(folder: Path, manifest: ModelManifest) -> dict[str, Any]:
     """What a list shows of a Model."""
-    names = ("task", "network", "categories", "parameter_count", "precision", "dataset_version")
+    names = ("task", "network", "categories", "parameter_count", "precision", "dataset_version", "seed")
     metrics = {name: value for name, value in manifest.metrics.items() if isinstance(value, int | float)}
     return {
         **{name: getattr(manifest, name) for name in names},
         "made_at": manifest.created_at,
         "width": manifest.input.width,
         "height": manifest.input.height,
+        "budget": manifest.recipe.get("budget"),
         "primary": manifest.metrics.get("primary"),
         "metrics": metrics,
     }

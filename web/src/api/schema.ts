@@ -1296,7 +1296,10 @@ export interface components {
         };
         /**
          * ModelFacts
-         * @description A Model. `is_latest`: its name alone stands for it. `primary`: name of the metric that counts. `files`: to look at.
+         * @description A Model.
+         *
+         *     `is_latest`: its name alone stands for it. `primary`: name of the metric that counts. `files`: to look at. `dataset`, `budget`
+         *     and `seed`: of the training; null where it was imported. `dataset` is null, too, where its version is no longer here.
          */
         ModelFacts: {
             /** Name */
@@ -1321,8 +1324,14 @@ export interface components {
             parameter_count: number;
             /** Precision */
             precision: string;
+            /** Dataset */
+            dataset: string | null;
             /** Dataset Version */
             dataset_version: string | null;
+            /** Budget */
+            budget: string | null;
+            /** Seed */
+            seed: number | null;
             /** Primary */
             primary: string | null;
             /** Metrics */

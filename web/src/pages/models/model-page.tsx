@@ -2,10 +2,8 @@ import { useMemo, useState } from "react";
 import { Link, useParams } from "react-router";
 import { datasetPath, fileUrl } from "../../api/addresses";
 import { useTextFile } from "../../api/files";
-import { useDatasets } from "../../api/hooks";
-import { useJobs } from "../../api/jobs";
 import { useArtifacts, useModels, useReports } from "../../api/shelves";
-import type { Job, Model } from "../../api/types";
+import type { Model } from "../../api/types";
 import { Button } from "../../ui/button";
 import { type Fact, Facts, Figures } from "../../ui/facts";
 import { countOf, formatCount, shortId } from "../../ui/format";
@@ -15,7 +13,7 @@ import { formatDuration, formatMoment } from "../../ui/time";
 import { parseCurves } from "../jobs/curves";
 import { TrainingCurves } from "../jobs/training-curves";
 import { CompileDialog } from "./compile-dialog";
-import { artifactsOf, findMade, isSameId, referTo, reportsOf } from "./lookup";
+import { artifactsOf, findMade, referTo, reportsOf } from "./lookup";
 import { MadeFrame } from "./made-frame";
 import { ArtifactLinks, ReportLinks } from "./made-links";
 import { PredictorActions } from "./predictor-actions";
@@ -99,19 +97,16 @@ function AllMetrics({ model }: { model: Model }) {
 }
 
 function ModelFacts({ model }: { model: Model }) {
-  const datasets = useDatasets().data?.datasets ?? [];
-  const job = useTrainingJob(model);
-  const { dataset_version, metrics, categories, precision, made_at, id } = model;
-  const source = datasets.find(({ base_id }) => isSameId(base_id, dataset_version ?? ""))?.name ?? nameOfDataset(job);
+  const { dataset, dataset_version, budget, seed, metrics, categories, precision, made_at, id } = model;
   const version = dataset_version && <code title={dataset_version}>{shortId(dataset_version)}</code>;
   return (
     <Card title="Model">
       <Facts
         facts={[
-          ["Dataset", source && <Link to={datasetPath(source)}>{source}</Link>],
+          ["Dataset", dataset && <Link to={datasetPath(dataset)}>{dataset}</Link>],
           ["Version", version],
-          ["Budget", job && String(job.arguments.budget ?? "")],
-          ["Seed", job && String(job.arguments.seed ?? "")],
+          ["Budget", budget],
+          ["Seed", seed === null ? null : String(seed)],
           ["Steps", metrics.steps === undefined ? null : formatCount(metrics.steps)],
           ["Epochs", metrics.epochs === undefined ? null : formatCount(metrics.epochs)],
           ["CPU time", metrics.cpu_s === undefined ? null : formatDuration(metrics.cpu_s)],
@@ -123,15 +118,4 @@ function ModelFacts({ model }: { model: Model }) {
       />
     </Card>
   );
-}
-
-/** The job that trained the model, if it is among the newest; models come from the command line, too. */
-function useTrainingJob(model: Model): Job | undefined {
-  const jobs = useJobs("train").data?.pages.flatMap((page) => page.jobs) ?? [];
-  return jobs.find(({ made }) => made?.shelf === "models" && made.name === model.name && isSameId(made.id, model.id));
-}
-
-function nameOfDataset(job: Job | undefined): string | undefined {
-  const dataset = job?.arguments.dataset;
-  return typeof dataset === "string" ? dataset.split("@")[0] : undefined;
 }
