@@ -74,6 +74,15 @@ def test_what_is_broken_does_not_hide_the_rest(api: TestClient, halves: Workspac
     assert list(listed["broken"]) == ["torn@0123456789abcdef"]
 
 
+def test_a_file_that_was_taken_away_is_told_and_does_not_hide_the_rest(api: TestClient, halves: Workspace) -> None:
+    folder = halves.find("artifacts", "halves")
+    (folder / "report.html").unlink()
+    assert api.get(f"/v1/artifacts/halves/{folder.name}/files/report.html").status_code == 404
+    (folder / "report.json").unlink()
+    listed = api.get("/v1/artifacts").json()
+    assert listed["artifacts"] == [] and "report.json" in listed["broken"][f"halves@{folder.name}"]
+
+
 def test_files_are_shown_in_a_sandbox_and_no_others(api: TestClient, halves: Workspace) -> None:
     place = f"/v1/artifacts/halves/{halves.find('artifacts', 'halves').name}/files"
     page = api.get(f"{place}/report.html")

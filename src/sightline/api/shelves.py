@@ -148,7 +148,7 @@ def list_deployments(parts: PartsOf) -> Any:
 def read_file(shelf: FileShelf, name: schemas.ThingName, thing_id: schemas.VersionId, file: str, parts: PartsOf) -> Response:
     """A page, picture or table of a Model, Artifact or Report, in a sandbox."""
     folder = parts.workspace.find(shelf, f"{name}@{thing_id}")
-    if file not in list_shown(read_files(folder, shelf)):
+    if file not in list_shown(read_files(folder, shelf)) or not (folder / file).is_file():
         raise NotFound(
             f"no page, picture or table {file[:100]!r} in {name}@{thing_id}; its list of `files` names those there are"
         )
@@ -166,7 +166,7 @@ def collect(
             manifest = read_manifest(folder, kind)
             place = {"name": folder.parent.name, "id": folder.name, "is_latest": is_latest, "files": list_shown(manifest.files)}
             found.append({**describe(folder, manifest), **place})
-        except (SightlineError, msgspec.DecodeError) as error:
+        except (SightlineError, msgspec.DecodeError, OSError) as error:
             broken[f"{folder.parent.name}@{folder.name}"] = str(error)
     return sorted(found, key=lambda row: str(row["made_at"]), reverse=True), broken
 
