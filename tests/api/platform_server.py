@@ -5,7 +5,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
-from starlette.types import ASGIApp
+import uvicorn
+from starlette.types import ASGIApp, Receive, Send
 
 from sightline.api.server import listen, make_server
 from sightline.api.session import Session
@@ -14,10 +15,11 @@ START_TIMEOUT_S = 30
 
 
 class Running(NamedTuple):
-    """A server that runs: its address, and whom it lets in."""
+    """A server that runs: its address, whom it lets in, and itself."""
 
     url: str
     session: Session
+    server: uvicorn.Server
 
     @property
     def bearer(self) -> dict[str, str]:
@@ -36,8 +38,15 @@ def run_app(make: Callable[[Session], ASGIApp], on_end: Callable[[], None] = lam
     thread.start()
     try:
         assert ready.wait(START_TIMEOUT_S)
-        yield Running(f"http://127.0.0.1:{session.port}", session)
+        yield Running(f"http://127.0.0.1:{session.port}", session, server)
     finally:
         server.should_exit = True
         thread.join()
         listener.close()
+
+
+async def answer_lifespan(receive: Receive, send: Send) -> None:
+    """What an application that has nothing to open or close does at its start and end."""
+    for kind in ("startup", "shutdown"):
+        await receive()
+        await send({"type": f"lifespan.{kind}.complete"})

@@ -4,9 +4,10 @@ import threading
 import httpx
 import pytest
 from platform_data import make_dataset
+from platform_server import answer_lifespan, run_app
 from starlette.types import Receive, Scope, Send
 
-from sightline.api.server import listen, make_server, open_parts
+from sightline.api.server import open_parts
 from sightline.core.errors import Conflict, InvalidInput
 from sightline.core.workspace import Workspace
 
@@ -26,14 +27,12 @@ def test_an_author_whom_the_journal_cannot_name_is_refused_at_the_start(workspac
     assert not workspace.root.exists()
 
 
-def test_what_streams_until_the_end_is_told_of_it_and_not_cut_off() -> None:
-    ending, ready = threading.Event(), threading.Event()
+def test_what_streams_until_the_end_is_told_of_it_and_not_cut_off(client: httpx.Client) -> None:
+    ending = threading.Event()
 
     async def stream(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
-            for kind in ("startup", "shutdown"):
-                await receive()
-                await send({"type": f"lifespan.{kind}.complete"})
+            await answer_lifespan(receive, send)
             return
         await send({"type": "http.response.start", "status": 200, "headers": []})
         await send({"type": "http.response.body", "body": b"begun, ", "more_body": True})
@@ -41,14 +40,8 @@ def test_what_streams_until_the_end_is_told_of_it_and_not_cut_off() -> None:
             await asyncio.sleep(0.01)
         await send({"type": "http.response.body", "body": b"ended"})
 
-    with listen("127.0.0.1", 0) as listener, httpx.Client(trust_env=False) as client:
-        server = make_server(stream, ready.set, ending.set)
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-        thread.start()
-        assert ready.wait(30)
-        with client.stream("GET", f"http://127.0.0.1:{listener.getsockname()[1]}/") as answer:
-            text = answer.iter_text()
-            first = next(text)
-            server.should_exit = True
-            assert first + "".join(text) == "begun, ended"
-        thread.join()
+    with run_app(lambda _: stream, ending.set) as running, client.stream("GET", running.url) as answer:
+        text = answer.iter_text()
+        first = next(text)
+        running.server.should_exit = True
+        assert first + "".join(text) == "begun, ended"

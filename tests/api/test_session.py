@@ -2,7 +2,7 @@ from collections.abc import Iterator
 
 import httpx
 import pytest
-from platform_server import Running, run_app
+from platform_server import Running, answer_lifespan, run_app
 from starlette.types import Receive, Scope, Send
 
 from sightline.api.session import Session, SessionGuard
@@ -11,9 +11,7 @@ from sightline.api.session import Session, SessionGuard
 async def let_in(scope: Scope, receive: Receive, send: Send) -> None:
     """The application behind the guard."""
     if scope["type"] == "lifespan":
-        for kind in ("startup", "shutdown"):
-            await receive()
-            await send({"type": f"lifespan.{kind}.complete"})
+        await answer_lifespan(receive, send)
         return
     await send({"type": "http.response.start", "status": 200, "headers": []})
     await send({"type": "http.response.body", "body": b"in"})

@@ -1,7 +1,6 @@
 """The platform's process: parts, application and guard put together, and served until a signal."""
 
 import gc
-import signal
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,6 +19,7 @@ from sightline.core.errors import Conflict, InvalidInput
 from sightline.core.workspace import Workspace
 from sightline.jobs.runner import JobRunner
 from sightline.serving.process.listening import is_loopback, open_listener
+from sightline.serving.process.signals import serve_until_signal
 from sightline.store.database import DATABASE_NAME, open_database
 from sightline.store.datasets import DatasetStore, check_author
 from sightline.store.jobs import JobStore
@@ -99,19 +99,8 @@ def run_platform(
         on_ready: called once, when the first request can be taken.
         on_end: called once, when the server begins to end; it waits for nothing.
     """
-    gc.enable()
-    server = make_server(app, on_ready, on_end)
-    ends = [signal.SIGTERM, signal.SIGINT]
-    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
-        ends.append(signal.SIGHUP)
-    # The server heeds them only once its loop runs; one that comes before must not be lost. It raises them again after its
-    # clean end, for the handlers that it found.
-    previous = {number: signal.signal(number, server.handle_exit) for number in ends}
-    try:
-        server.run(sockets=[listener])
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
+    gc.enable()  # the command line has it off until here
+    serve_until_signal(make_server(app, on_ready, on_end), listener)
 
 
 def make_server(app: ASGIApp, on_ready: Callable[[], None], on_end: Callable[[], object] = lambda: None) -> "_Server":

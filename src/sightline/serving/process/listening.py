@@ -2,7 +2,6 @@
 
 import asyncio
 import gc
-import signal
 import socket
 import ssl
 import sys
@@ -25,6 +24,7 @@ from sightline.serving.http.guard import Guard
 from sightline.serving.http.named_hosts import is_address
 from sightline.serving.process.garbage import spare_lasting_objects
 from sightline.serving.process.heap import limit_arenas, return_large_blocks
+from sightline.serving.process.signals import serve_until_signal
 
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 LISTEN_BACKLOG = 1024
@@ -99,17 +99,7 @@ def run_server(
     edge.spare_files(allow_more_files())
     return_large_blocks()
     limit_arenas(count_cores())
-    ends = [signal.SIGTERM, signal.SIGINT]
-    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
-        ends.append(signal.SIGHUP)
-    # The server heeds them only once its loop runs; one that comes before must not be lost. It raises them again after its
-    # clean end, for the handlers that it found.
-    previous = {number: signal.signal(number, server.handle_exit) for number in ends}
-    try:
-        server.run(sockets=[listener])
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
+    serve_until_signal(server, listener)
     if server.config.start_error is not None:
         raise server.config.start_error from None
 
