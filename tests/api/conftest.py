@@ -21,7 +21,7 @@ def workspace(tmp_path: Path) -> Workspace:
 @pytest.fixture
 def client() -> Iterator[httpx.Client]:
     """A client that follows no redirects."""
-    with httpx.Client(trust_env=False) as client:
+    with httpx.Client(trust_env=False, timeout=60) as client:
         yield client
 
 

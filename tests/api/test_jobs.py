@@ -7,17 +7,17 @@ from typing import Any
 
 import httpx
 import pytest
+from counting import GO
 from following import HERE
 from platform_server import Running, run_app
 from starlette.testclient import TestClient
+from waiting import wait_until
 
 from sightline.api.server import make_platform, open_parts
 from sightline.core.workspace import Workspace
 from sightline.jobs import running
 from sightline.jobs.kinds.table import KINDS
 from sightline.jobs.runner import JobRunner
-
-PATIENCE = 200
 
 
 @pytest.fixture(autouse=True)
@@ -30,12 +30,12 @@ def counting(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def wait_for(api: TestClient | httpx.Client, job: dict[str, Any], state: str) -> dict[str, Any]:
-    for _ in range(PATIENCE):
+    def read() -> dict[str, Any]:
         now: dict[str, Any] = api.get(f"/v1/jobs/{job['id']}").json()
-        if now["state"] == state:
-            return now
-        threading.Event().wait(0.1)
-    raise AssertionError(now)
+        return now
+
+    wait_until(lambda: read()["state"] == state, f"the job never was {state}")
+    return read()
 
 
 def test_a_verb_answers_with_a_job_that_tells_how_it_goes_on(api: TestClient) -> None:
@@ -79,8 +79,7 @@ def test_jobs_are_stopped_and_cancelled(api: TestClient) -> None:
     assert api.post(f"/v1/jobs/{second['id']}/stop").status_code == 409
     assert api.post(f"/v1/jobs/{second['id']}/cancel").json()["state"] == "cancelled"
     wait_for(api, first, "running")
-    while not api.get(f"/v1/jobs/{first['id']}").json()["can_stop"]:
-        threading.Event().wait(0.1)
+    wait_until(lambda: api.get(f"/v1/jobs/{first['id']}").json()["can_stop"])
     stopped = api.post(f"/v1/jobs/{first['id']}/stop")
     assert stopped.status_code == 202 and stopped.json()["asked"] == "stop"
     assert wait_for(api, first, "succeeded")["asked"] == "stop"
@@ -139,9 +138,9 @@ def test_a_stream_tells_everything_to_the_end_and_goes_on_where_a_reader_was(
 def test_a_job_that_is_killed_goes_on_in_the_same_stream(served: tuple[Running, JobRunner], client: httpx.Client) -> None:
     up, jobs = served
     client.base_url, client.headers = httpx.URL(up.url), httpx.Headers(up.bearer)  # type: ignore[assignment]
-    job = client.post("/v1/deploy", json={"artifact": "steps-30"}).json()
+    job = client.post("/v1/deploy", json={"artifact": "steps-30-15"}).json()
     states, numbers = [], []
-    with client.stream("GET", f"/v1/jobs/{job['id']}/events", timeout=60) as response:
+    with client.stream("GET", f"/v1/jobs/{job['id']}/events") as response:
         for name, number, data in read_events(response):
             if name == "job":
                 states.append(data["state"])
@@ -152,6 +151,7 @@ def test_a_job_that_is_killed_goes_on_in_the_same_stream(served: tuple[Running, 
                 mark = jobs.folder(job["id"]).read_mark()
                 assert mark is not None
                 os.kill(mark.pid, signal.SIGKILL)
+                (jobs.folder(job["id"]).path / GO).touch()
     assert numbers == sorted(set(numbers)) and states[-1] == "succeeded"
     assert client.get(f"/v1/jobs/{job['id']}").json()["restarts"] == 1
 
@@ -165,7 +165,7 @@ def test_streams_end_when_the_server_ends(workspace: Workspace, client: httpx.Cl
             begun = threading.Event()
 
             def follow() -> None:
-                with client.stream("GET", f"/v1/jobs/{job['id']}/events", timeout=60) as response:
+                with client.stream("GET", f"/v1/jobs/{job['id']}/events") as response:
                     for _ in read_events(response):
                         begun.set()
                 ended.set()

@@ -4,7 +4,6 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any, NamedTuple
 import httpx
 import pytest
 from cli_fixtures import Run
+from waiting import wait_until
 
 from sightline.api import server
 from sightline.cli.commands.up import find_user
@@ -43,7 +43,7 @@ def start(workspace: Path, *options: str) -> Iterator[Up]:
             assert process.stdout is not None
             ready = json.loads(process.stdout.readline())
             bearer = {"Authorization": f"Bearer {ready['token']}"}
-            with httpx.Client(base_url=ready["url"], headers=bearer, trust_env=False) as client:
+            with httpx.Client(base_url=ready["url"], headers=bearer, trust_env=False, timeout=60) as client:
                 yield Up(process, ready, client)
         finally:
             process.kill()
@@ -94,11 +94,7 @@ def test_jobs_end_with_the_server_and_go_on_at_the_next_start(run: Run, workspac
 
 
 def wait_for_state(up: Up, job: str, state: str) -> None:
-    for _ in range(300):
-        if (now := up.client.get(f"/v1/jobs/{job}").json())["state"] == state:
-            return
-        threading.Event().wait(0.1)
-    raise AssertionError(now)
+    wait_until(lambda: up.client.get(f"/v1/jobs/{job}").json()["state"] == state, f"the job never was {state}")
 
 
 def test_what_was_saved_outlives_a_killed_server(run: Run, workspace: Path) -> None:

@@ -16,17 +16,19 @@ from sightline.jobs.folder import Made
 from sightline.jobs.kinds.kind import Call, Kind
 from sightline.jobs.leases import Needs
 
+GO = "go"
+
 
 class CountArguments(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     steps: int = 3
     step_s: float = 0.0
     cores: str = "all"
+    waits_at: int = 0  # there until the file `go` lies in its folder
     dies_at: int = 0  # killed there, as by the system, in each start that comes so far
     fails: str = ""
     says: str = ""
     is_deaf: bool = False
     has_child: bool = False
-    is_slow: bool = False  # to begin
 
 
 def prepare(arguments: CountArguments, workspace: Workspace) -> CountArguments:
@@ -45,12 +47,12 @@ def run(call: Call) -> Made:
     count = int(place.read_text()) if place.is_file() else 0
     if arguments.is_deaf:
         signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
-    if arguments.is_slow:
-        time.sleep(600)
     if arguments.has_child:
         child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
         (call.folder.path / "child").write_text(str(child.pid))
     while count < arguments.steps and not call.stop():
+        while arguments.waits_at == count + 1 and not (call.folder.path / GO).is_file():
+            time.sleep(0.01)
         if arguments.dies_at == count + 1:
             os.kill(os.getpid(), signal.SIGKILL)
         count += 1
@@ -67,7 +69,7 @@ COUNT = Kind(CountArguments, prepare, find_needs, run, can_stop=True, is_resumab
 
 
 class CountAsDeploy(msgspec.Struct, frozen=True, kw_only=True):
-    """Where only a verb's own arguments may come: the steps stand in the artifact's name."""
+    """Where only a verb's own arguments may come: how far it counts stands in the artifact's name, and where it waits."""
 
     artifact: str
     name: str | None = None
@@ -82,8 +84,9 @@ def find_needs_of_deploy(arguments: CountAsDeploy, workspace: Workspace) -> Need
 
 
 def run_deploy(call: Call) -> Made:
-    steps = int(call.arguments.artifact.removeprefix("steps-"))
-    return run(call._replace(arguments=CountArguments(steps=steps, step_s=0.05, says="one more")))
+    _, steps, *waits_at = call.arguments.artifact.split("-")
+    arguments = CountArguments(steps=int(steps), step_s=0.05, says="one more", waits_at=int(waits_at[0]) if waits_at else 0)
+    return run(call._replace(arguments=arguments))
 
 
 COUNT_AS_DEPLOY = Kind(CountAsDeploy, prepare_deploy, find_needs_of_deploy, run_deploy, can_stop=True, is_resumable=True)

@@ -1,8 +1,11 @@
 """How tests wait for what jobs do."""
 
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
+
+from counting import GO
 
 from sightline.jobs.runner import JobRunner
 from sightline.store.jobs import Job
@@ -25,9 +28,9 @@ class Follower:
 
     def wait(self, job: Job, is_there: Callable[[Job], bool]) -> Job:
         """The job once that is true of it."""
-        news = threading.Event()
+        news, end_s = threading.Event(), time.monotonic() + PATIENCE_S
         with self.runner.listen(job.id, news.set):
-            for _ in range(PATIENCE_S):
+            while time.monotonic() < end_s:
                 news.clear()
                 if is_there(now := self.runner.store.read(job.id)):
                     return now
@@ -38,6 +41,10 @@ class Follower:
 
     def wait_for(self, job: Job, state: str) -> Job:
         return self.wait(job, lambda now: now.state == state)
+
+    def let_go(self, job: Job) -> None:
+        """Let a job go on that waits for it."""
+        (self.runner.folder(job.id).path / GO).touch()
 
     def find_process(self, job: Job) -> int:
         """The process of a job that runs."""

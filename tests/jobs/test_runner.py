@@ -3,13 +3,13 @@ import os
 import signal
 import subprocess
 import sys
-import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from counting import GO
 from following import Follower
+from waiting import wait_until
 
 from sightline.core.errors import Conflict, Exhausted, InvalidInput, NotFound
 from sightline.core.workspace import Workspace
@@ -46,10 +46,11 @@ def test_a_failure_is_one_line_and_a_log(follower: Follower) -> None:
 
 
 def test_a_job_that_is_killed_goes_on_where_it_was(follower: Follower) -> None:
-    job = follower.submit(steps=40, step_s=0.05)
+    job = follower.submit(steps=40, waits_at=20)
     follower.wait(job, is_running)
     first = follower.find_process(job)
     os.kill(first, signal.SIGKILL)
+    follower.let_go(job)
     done = follower.wait_for(job, "succeeded")
     assert done.restarts == 1
     assert done.made is not None and done.made["facts"]["count"] == 40
@@ -75,13 +76,11 @@ def test_a_cancelled_job_ends_with_its_whole_group(follower: Follower) -> None:
     assert not follower.runner.folder(job.id).making.exists()
 
 
-def test_a_job_that_hears_nothing_is_killed_within_seconds(follower: Follower) -> None:
+def test_a_job_that_hears_nothing_is_killed(follower: Follower) -> None:
     job = follower.submit(**ENDLESS, is_deaf=True)
     follower.wait(job, is_running)
-    asked = time.monotonic()
     follower.runner.cancel(job.id)
     follower.wait_for(job, "cancelled")
-    assert time.monotonic() - asked < 30
 
 
 def test_a_waiting_job_is_cancelled_at_once_and_never_runs(follower: Follower) -> None:
@@ -124,13 +123,13 @@ def test_two_jobs_that_compute_run_one_after_the_other_and_one_that_needs_no_cor
     follower.wait_for(second, "waiting_for_device")
     follower.wait_for(light, "succeeded")
     assert follower.runner.store.read(second.id).state == "waiting_for_device"
-    follower.runner.stop(first.id)
+    follower.runner.stop(follower.wait(first, is_running).id)
     follower.wait_for(second, "succeeded")
     assert follower.runner.store.read(first.id).state == "succeeded"
 
 
 def test_a_job_that_has_learned_nothing_cannot_be_stopped(follower: Follower) -> None:
-    job = follower.wait_for(follower.submit(**ENDLESS, is_slow=True), "running")
+    job = follower.wait_for(follower.submit(**ENDLESS, waits_at=1), "running")
     with pytest.raises(Conflict, match="which only begins"):
         follower.runner.stop(job.id)
     follower.runner.cancel(job.id)
@@ -146,7 +145,7 @@ def test_the_same_key_makes_one_job(follower: Follower) -> None:
 
 def test_a_clean_end_ends_jobs_and_the_next_start_goes_on(make_runner: Callable[[], Follower]) -> None:
     first = make_runner()
-    job = first.submit(steps=60, step_s=0.05)
+    job = first.submit(steps=60, waits_at=30)
     waiting = first.submit()
     first.wait(job, is_running)
     pid = first.find_process(job)
@@ -154,6 +153,7 @@ def test_a_clean_end_ends_jobs_and_the_next_start_goes_on(make_runner: Callable[
     assert mark_process(pid) is None
     assert first.runner.store.read(job.id).state == "queued"
     second = make_runner()
+    second.let_go(job)
     done = second.wait_for(job, "succeeded")
     assert done.restarts == 0 and done.made is not None and done.made["facts"]["count"] == 60
     second.wait_for(waiting, "succeeded")
@@ -176,14 +176,14 @@ root = Path(sys.argv[1])
 database, workspace = open_database(root / "sightline.db"), Workspace(root)
 runner = JobRunner(workspace, JobStore(database), DatasetStore(workspace, database))
 runner.start()
-print(runner.submit("count", {"steps": int(sys.argv[2]), "step_s": 0.05}, "tester").id, flush=True)
+print(runner.submit("count", {"steps": 20, "waits_at": 10}, "tester").id, flush=True)
 threading.Event().wait()
 """
 
 
-def start_server(root: Path, steps: int) -> tuple[subprocess.Popen[str], str]:
-    """A server that runs one job; its id is known when it was put into the queue."""
-    server = subprocess.Popen([sys.executable, "-c", SERVER, str(root), str(steps)], stdout=subprocess.PIPE, text=True)
+def start_server(root: Path) -> tuple[subprocess.Popen[str], str]:
+    """A server that runs one job, which waits half-way; its id is known when it was put into the queue."""
+    server = subprocess.Popen([sys.executable, "-c", SERVER, str(root)], stdout=subprocess.PIPE, text=True)
     assert server.stdout is not None
     return server, server.stdout.readline().strip()
 
@@ -191,11 +191,10 @@ def start_server(root: Path, steps: int) -> tuple[subprocess.Popen[str], str]:
 def wait_for_count(root: Path, job_id: str) -> int:
     """The process of a job that has begun to count."""
     place = root / "jobs" / job_id / "progress.jsonl"
-    for _ in range(600):
-        if place.is_file() and place.stat().st_size:
-            return int((root / "jobs" / job_id / "process.json").read_text().split('"pid":')[1].split(",")[0])
-        threading.Event().wait(0.1)
-    raise AssertionError("it never began")
+    wait_until(lambda: place.is_file() and place.stat().st_size > 0, "it never began")
+    mark = JobFolder(root, job_id).read_mark()
+    assert mark is not None
+    return mark.pid
 
 
 def kill(server: subprocess.Popen[str]) -> None:
@@ -208,7 +207,7 @@ def kill(server: subprocess.Popen[str]) -> None:
 def test_a_killed_server_leaves_its_job_running_and_the_next_one_adopts_it(
     tmp_path: Path, make_runner: Callable[[], Follower]
 ) -> None:
-    server, job_id = start_server(tmp_path, 200)
+    server, job_id = start_server(tmp_path)
     pid = wait_for_count(tmp_path, job_id)
     kill(server)
     assert mark_process(pid) is not None
@@ -217,48 +216,51 @@ def test_a_killed_server_leaves_its_job_running_and_the_next_one_adopts_it(
     assert job.state == "running"
     waiting = follower.submit()
     follower.wait_for(waiting, "waiting_for_device")  # the cores are still leased
+    follower.let_go(job)
     done = follower.wait_for(job, "succeeded")
     assert done.restarts == 0 and follower.find_process(job) == pid
-    assert done.made is not None and done.made["facts"]["count"] == 200
+    assert done.made is not None and done.made["facts"]["count"] == 20
     follower.wait_for(waiting, "succeeded")
 
 
 def test_a_job_that_ended_while_no_server_was_there_is_written_down_as_it_ended(
     tmp_path: Path, make_runner: Callable[[], Follower]
 ) -> None:
-    server, job_id = start_server(tmp_path, 20)
+    server, job_id = start_server(tmp_path)
     pid = wait_for_count(tmp_path, job_id)
     kill(server)
-    while mark_process(pid) is not None:
-        threading.Event().wait(0.1)
+    (JobFolder(tmp_path, job_id).path / GO).touch()
+    wait_until(lambda: mark_process(pid) is None)
     follower = make_runner()
     job = follower.runner.store.read(job_id)
     assert job.state == "succeeded" and job.made is not None and job.made["facts"]["count"] == 20
 
 
 def test_a_job_that_died_with_its_server_goes_on(tmp_path: Path, make_runner: Callable[[], Follower]) -> None:
-    server, job_id = start_server(tmp_path, 60)
+    server, job_id = start_server(tmp_path)
     pid = wait_for_count(tmp_path, job_id)
     kill(server)
     os.kill(pid, signal.SIGKILL)
-    while mark_process(pid) is not None:
-        threading.Event().wait(0.05)
+    wait_until(lambda: mark_process(pid) is None)
     follower = make_runner()
-    done = follower.wait_for(follower.runner.store.read(job_id), "succeeded")
-    assert done.restarts == 1 and done.made is not None and done.made["facts"]["count"] == 60
+    job = follower.runner.store.read(job_id)
+    follower.let_go(job)
+    done = follower.wait_for(job, "succeeded")
+    assert done.restarts == 1 and done.made is not None and done.made["facts"]["count"] == 20
 
 
 def test_a_job_whose_dead_process_left_a_child_with_its_lock_waits_for_the_end_of_that(
-    tmp_path: Path, make_runner: Callable[[], Follower]
+    follower: Follower, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    follower = make_runner()
+    tried = []
+    monkeypatch.setattr(runner, "find_process", tried.append)
     first = follower.submit(**ENDLESS)
     second = follower.submit()
     follower.wait_for(second, "waiting_for_device")
     with follower.runner.folder(second.id).locked():
         follower.runner.stop(follower.wait(first, is_running).id)
         follower.wait_for(first, "succeeded")
-        threading.Event().wait(1.5)
+        wait_until(lambda: len(tried) >= 2)
         assert follower.runner.store.read(second.id).state == "waiting_for_device"
     assert follower.wait_for(second, "succeeded").restarts == 0
 

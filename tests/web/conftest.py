@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 from platform_process import Platform, Watch, build_pages, find_chromium, is_on_ci, make_cells
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
-ACTION_TIMEOUT_MS = 15_000
+PATIENCE_MS = 30_000  # a page that takes a moment answers late where other tests compute
 
 
 @pytest.fixture(scope="session")
@@ -18,6 +18,7 @@ def browser() -> Iterator[Browser]:
         message = "no Chromium on the PATH: install it to test the web app, for instance with `apt-get install chromium`"
         pytest.fail(message) if is_on_ci() else pytest.skip(message)
     build_pages()
+    expect.set_options(timeout=PATIENCE_MS)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
         yield browser
@@ -49,7 +50,7 @@ def empty_platform(tmp_path: Path) -> Iterator[Platform]:
 def context(browser: Browser) -> Iterator[BrowserContext]:
     """A browser's profile of the test's own."""
     context = browser.new_context(viewport={"width": 1280, "height": 720}, reduced_motion="reduce")
-    context.set_default_timeout(ACTION_TIMEOUT_MS)
+    context.set_default_timeout(PATIENCE_MS)
     yield context
     context.close()
 

@@ -4,7 +4,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -26,11 +25,11 @@ READY_TIMEOUT_S = 60
 
 
 class Platform:
-    """`sightline up` over a workspace, on a port that stays when it is killed and started again."""
+    """`sightline up` over a workspace, on a free port, which stays its own when it is killed and started again."""
 
     def __init__(self, workspace: Path) -> None:
         self.workspace = workspace
-        self.port = find_free_port()
+        self.port = 0
         self.token = ""
         self._process: subprocess.Popen[str] | None = None
 
@@ -51,7 +50,8 @@ class Platform:
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         assert line, f"`sightline up` ended with {self._process.wait(READY_TIMEOUT_S)} before it was ready"
-        self.token = json.loads(line)["token"]
+        ready = json.loads(line)
+        self.port, self.token = httpx.URL(ready["url"]).port or 0, ready["token"]
 
     def kill(self) -> None:
         """End it as a crash does."""
@@ -69,7 +69,8 @@ class Platform:
 
     def read(self, path: str) -> Any:
         """What its interface answers to a program."""
-        answer = httpx.get(f"{self.url}{path}", headers={"Authorization": f"Bearer {self.token}"}, trust_env=False)
+        bearer = {"Authorization": f"Bearer {self.token}"}
+        answer = httpx.get(f"{self.url}{path}", headers=bearer, trust_env=False, timeout=READY_TIMEOUT_S)
         answer.raise_for_status()
         return answer.json()
 
@@ -102,14 +103,6 @@ class Watch:
         """Leave out what the browser says by itself of answers that a test asks for, or of a server that it killed."""
         expected = [f"status of {status}" for status in statuses] or ["Failed to load resource", "net::ERR"]
         self.complaints = [line for line in self.complaints if not any(words in line for words in expected)]
-
-
-def find_free_port() -> int:
-    """A port that is free now."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port
 
 
 def make_cells(workspace: Path, shared_data: Path) -> None:

@@ -50,6 +50,7 @@ def test_two_tabs_on_one_picture_lose_nothing(page: Page, context: BrowserContex
     other = context.new_page()
     open_editor(other, platform.url, 2)
     draw_box(page, 50, 60, 150, 160)
+    expect(objects(page)).to_have_count(len(before) + 1)
     expect(page.get_by_text("All saved")).to_be_visible()
     draw_box(other, 300, 200, 420, 330)  # made on a state that is no longer the present one
     expect(objects(other)).to_have_count(len(before) + 2)

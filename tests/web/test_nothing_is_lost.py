@@ -15,6 +15,7 @@ def test_what_is_drawn_while_the_server_is_away_arrives(
 ) -> None:
     open_editor(page, platform.url, UNLABELLED)
     draw_box(page, 100, 100, 200, 200)
+    expect(objects(page)).to_have_count(1)
     expect(page.get_by_text("All saved")).to_be_visible()
     platform.kill()
     draw_box(page, 300, 100, 400, 200)
@@ -25,7 +26,7 @@ def test_what_is_drawn_while_the_server_is_away_arrives(
     # The server that runs now has another link; the page waits for it and goes on by itself.
     context.new_page().goto(platform.link)
     page.bring_to_front()
-    expect(page.get_by_text("All saved")).to_be_visible(timeout=30_000)
+    expect(page.get_by_text("All saved")).to_be_visible()
     expect(objects(page)).to_have_count(3)
     assert len(platform.read_labels(UNLABELLED)) == 3
     watch.forget_refusals()
