@@ -1298,8 +1298,8 @@ export interface components {
          * ModelFacts
          * @description A Model.
          *
-         *     `is_latest`: its name alone stands for it. `primary`: name of the metric that counts. `files`: to look at. `dataset`, `budget`
-         *     and `seed`: of the training; null where it was imported. `dataset` is null, too, where its version is no longer here.
+         *     `is_latest`: its name alone stands for it. `primary`: name of the metric that counts. `files`: to look at.
+         *     `dataset`, `budget`, `seed`: of the training; null where it was imported. `dataset` is null, too, where its version is gone.
          */
         ModelFacts: {
             /** Name */
