@@ -24,7 +24,7 @@ class WebPages(BuildHookInterface[Any]):
             return []
         try:
             build.find_node()
-        except build.WebBuildError:
+        except (build.WebBuildError, OSError):
             # It has wheels for these machines alone; elsewhere the install goes on without pages.
             return [f"{build.NODE_PACKAGE}>=22.12; platform_machine in 'x86_64 aarch64 arm64 AMD64'"]
         return []

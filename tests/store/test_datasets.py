@@ -15,7 +15,7 @@ from sightline.core.errors import Conflict, Exhausted, InvalidInput, NotFound
 from sightline.data.editing import Put, Remove, Review
 from sightline.data.versions import VersionWriter
 from sightline.imaging.files.reading import decode_image
-from sightline.store import database, datasets
+from sightline.store import database
 from sightline.store.datasets import Category, Dataset, StaleRevision
 from sightline.store.tables import HEADS
 
@@ -306,16 +306,6 @@ def test_an_edit_that_another_process_holds_up_too_long_is_refused(dataset, open
     with dataset._database.write(), pytest.raises(Exhausted, match="was kept by another process"):
         edit(other, 0, Remove(id="0"))
     assert edit(other, 0, Remove(id="0")).revision == 1
-
-
-def test_labels_of_few_pictures_are_kept_in_memory(dataset, monkeypatch):
-    monkeypatch.setattr(datasets, "KEPT_LABELS", 2)
-    for position in (0, 1, 3, 0, 3, 1, 0):
-        assert len(dataset.read_item(position).labels) == [1, 1, 0, 2][position]
-        assert sum(len(state.labels) for _, state in dataset._states.values()) <= 2
-    monkeypatch.setattr(datasets, "KEPT_LABELS", 1)
-    assert len(edit(dataset, 3, Put(id="abcdefghij", annotation=NEW)).labels) == 3
-    assert list(dataset._states) == [3]  # the one that is worked on, in any case
 
 
 def test_a_data_set_without_pictures_is_opened(workspace, open_store):

