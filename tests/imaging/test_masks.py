@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from faster_coco_eval.core import mask as coco_mask
 
-from sightline.core.annotations import Annotation
+from sightline.core.annotations import Annotation, MaskRle
 from sightline.core.categories import Categories
 from sightline.core.errors import InvalidInput, NotFound
 from sightline.imaging.files.reading import read_label_map
@@ -17,10 +17,12 @@ from sightline.imaging.masks import (
     find_annotation_box,
     find_mask_box,
     find_polygons_box,
+    find_rle_box,
     has_holes,
     label_map_to_annotations,
     trace_mask,
 )
+from sightline.imaging.rle import pack_runs
 
 CATEGORIES = Categories(["a", "b", "c", "d"])
 
@@ -89,6 +91,21 @@ def test_the_box_of_a_mask_includes_its_last_pixels():
     mask[5, 7] = True
     assert find_mask_box(mask) == (3, 2, 8, 6)
     assert find_mask_box(np.zeros((3, 3), bool)) is None
+
+
+@pytest.mark.parametrize("density", [0.0, 0.02, 0.5, 1.0])
+def test_the_box_of_an_encoded_mask_is_that_of_its_pixels(density):
+    rng = np.random.default_rng(5)
+    for height, width in ((1, 1), (1, 9), (9, 1), (7, 5), (40, 30)):
+        mask = rng.random((height, width)) < density
+        assert find_rle_box(encode_mask(mask)) == find_mask_box(mask)
+
+
+def test_runs_of_no_pixels_have_no_box():
+    assert find_rle_box(pack_runs(np.array([3, 0, 2, 1, 3]), 3, 3)) == (1, 2, 2, 3)
+    assert find_rle_box(pack_runs(np.array([3, 0, 6]), 3, 3)) is None
+    with pytest.raises(InvalidInput):
+        find_rle_box(MaskRle(height=3, width=3, counts="0"))
 
 
 def test_the_box_of_polygons_spans_all_rings():

@@ -18,7 +18,7 @@ from sightline.core.categories import Categories
 from sightline.core.errors import SightlineError
 from sightline.data.conversion import ConversionReport
 from sightline.imaging.files.reading import turn_upright
-from sightline.imaging.masks import clip_ring, compute_ring_area, decode_mask, encode_mask, find_mask_box, find_polygons_box
+from sightline.imaging.masks import clip_ring, compute_ring_area, decode_mask, encode_mask, find_polygons_box, find_rle_box
 
 TOLERANCE_PX = 0.01  # what a text format may round; less over the edge is clipped without a word
 
@@ -190,7 +190,7 @@ def _check_mask(mask: MaskRle, width: int, height: int) -> BoxXyxy:
     if (mask.width, mask.height) != (width, height):
         raise _UselessAnnotation("mask of another size than its picture")
     try:
-        bounds = find_mask_box(decode_mask(mask))
+        bounds = find_rle_box(mask)
     except SightlineError:
         raise _UselessAnnotation("mask that cannot be decoded") from None
     if bounds is None:

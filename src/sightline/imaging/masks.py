@@ -30,6 +30,7 @@ __all__ = [
     "find_annotation_box",
     "find_mask_box",
     "find_polygons_box",
+    "find_rle_box",
     "has_holes",
     "label_map_to_annotations",
     "trace_mask",
@@ -66,6 +67,14 @@ def find_mask_box(mask: LabelMap) -> BoxXyxy | None:
     if not len(columns):
         return None
     return float(columns[0]), float(rows[0]), float(columns[-1] + 1), float(rows[-1] + 1)
+
+
+def find_rle_box(rle: MaskRle) -> BoxXyxy | None:
+    """What `find_mask_box` says of a mask, without decoding it. Raises: InvalidInput when the code is broken."""
+    ends = np.cumsum(unpack_runs(rle))
+    starts, ends = ends[0::2][: len(ends) // 2], ends[1::2]
+    has_pixels = ends > starts
+    return _find_runs_box(starts[has_pixels], ends[has_pixels], rle.height) if has_pixels.any() else None
 
 
 def find_polygons_box(polygons: Sequence[Ring]) -> BoxXyxy:
@@ -110,7 +119,7 @@ def find_annotation_box(annotation: Annotation) -> BoxXyxy | None:
         return annotation.box_xyxy
     if annotation.polygons:
         return find_polygons_box(annotation.polygons)
-    return None if annotation.mask is None else find_mask_box(decode_mask(annotation.mask))
+    return None if annotation.mask is None else find_rle_box(annotation.mask)
 
 
 def draw_annotation(annotation: Annotation, height: int, width: int) -> Mask:
