@@ -127,6 +127,15 @@ def test_thinned_events_are_as_many_as_asked_for_and_keep_both_ends(limit: int) 
     assert [event.sequence for event in kept] == sorted(event.sequence for event in kept)
 
 
+@pytest.mark.parametrize("back_at", [1, 700])
+def test_a_clock_that_is_set_back_leaves_both_sides_of_that_and_no_more_than_asked_for(back_at: int) -> None:
+    times = [1e9 + number - (1e6 if number >= back_at else 0) for number in range(1400)]
+    kept = thin([JobEvent(sequence=n, at=at, stage="training", progress=0) for n, at in enumerate(times, 1)], 100)
+    assert len(kept) <= 100
+    later = sum(event.sequence > back_at for event in kept)
+    assert later == pytest.approx(100 * (1400 - back_at) / 1400, abs=3)
+
+
 def test_a_reader_gets_what_came_after_the_number_it_knows(tmp_path: Path, make_writer: MakeWriter) -> None:
     tail = ProgressTail(tmp_path / "events", after=2)
     assert tail.read() == []

@@ -9,6 +9,7 @@ import math
 import os
 import time
 from collections.abc import Callable, Iterable, Mapping
+from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import BinaryIO
 
@@ -163,8 +164,10 @@ def _spread(events: list[JobEvent], limit: int) -> Iterable[JobEvent]:
     """The last event in each of `limit - 1` equal parts of the time, and the first of all."""
     if len(events) <= limit or limit < 2:
         return events[:limit]
-    begin, span = events[0].at, max(events[-1].at - events[0].at, 1e-9)
-    parts = {min(int((event.at - begin) / span * (limit - 1)), limit - 2): event for event in events}
+    gaps = (max(0.0, after.at - before.at) for before, after in pairwise(events))  # a clock may be set back
+    elapsed = list(accumulate(gaps, initial=0.0))
+    span = max(elapsed[-1], 1e-9)
+    parts = {min(int(at / span * (limit - 1)), limit - 2): event for at, event in zip(elapsed, events, strict=True)}
     return (events[0], *parts.values())
 
 
