@@ -57,6 +57,7 @@ def test_an_edit_that_the_server_refuses_is_told_and_can_be_discarded(page: Page
     expect(page.get_by_role("alert")).to_contain_text("dust")
     expect(page.get_by_text("An edit was refused")).to_be_visible()
     expect(objects(page)).to_have_count(before)
+    expect(page.get_by_role("region", name="Categories").get_by_role("button", name="dust")).to_have_count(0)
     page.get_by_role("button", name="Discard it").click()
     expect(page.get_by_text("All saved")).to_be_visible()
     expect(page.get_by_role("alert")).to_have_count(0)

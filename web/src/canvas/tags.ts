@@ -12,7 +12,7 @@ export type Tagged = {
   readonly width: number;
   /** The topmost point of an outline, above which the name stands; null: the box's top left corner. */
   readonly peak: { readonly x: number; readonly y: number } | null;
-  /** A name in the middle of this point instead, as masks have it: their box's corner may lie far from them. */
+  /** A name in the middle of this point instead, as masks have it where there is room: their box's corner may lie far from them. */
   readonly centre: { readonly x: number; readonly y: number } | null;
 };
 
@@ -44,8 +44,12 @@ export function placeTags(shapes: readonly Tagged[]): readonly Tag[] {
 function findPlaces({ box, width, peak, centre }: Tagged): readonly BoxXyxy[] {
   const [left, top, right, bottom] = box;
   if (centre) {
-    const fits = right - left >= width && bottom - top >= TAG_HEIGHT;
-    return fits ? [place(centre.x - width / 2, centre.y - TAG_HEIGHT / 2, width)] : [];
+    const hasRoom = right - left >= 2 * width && bottom - top >= 3 * TAG_HEIGHT;
+    if (hasRoom) return [place(centre.x - width / 2, centre.y - TAG_HEIGHT / 2, width)];
+    // A name on a small one would hide it.
+    const beside = (left + right - width) / 2;
+    const below = place(beside, bottom + 2, width);
+    return top >= TAG_HEIGHT ? [place(beside, top - TAG_HEIGHT - 2, width), below] : [below];
   }
   const places = [];
   const above = peak ? Math.max(left, Math.min(peak.x - width / 2, right - width)) : left - 1;

@@ -5,9 +5,16 @@
 
 import { crossesItself } from "../geometry/outlines";
 import { fitView, toImage } from "../geometry/view";
-import { EMPTY_DOCUMENT, type LabelDocument, type LabelledItem, type Operation } from "../labels/annotation";
+import {
+  type Category,
+  EMPTY_DOCUMENT,
+  type LabelDocument,
+  type LabelledItem,
+  type Operation,
+} from "../labels/annotation";
 import { applyOperations, placesOf, shareLabels } from "../labels/document";
 import { LabelIndex } from "../labels/hits";
+import { findRenames, NO_RENAMES, renameLabels, renameOperations } from "../labels/renames";
 import { dropIdle } from "./commands";
 import { type EditorPorts, makeRandomId } from "./ports";
 import { Sender } from "./sender";
@@ -30,6 +37,8 @@ export class EditorCore {
   #listeners = new Set<() => void>();
   #undoLists = new Map<number, UndoList>();
   #hidden = NONE;
+  /** Steps of the undo list, copies and answers that were loaded ahead may have old names of categories. */
+  #renames = NO_RENAMES;
   #pointer: PointerStep | null = null;
   /** What the user was told of the last step: it holds until the next one. */
   #said: string | null = null;
@@ -58,8 +67,20 @@ export class EditorCore {
     for (const listener of [...this.#listeners]) listener();
   }
 
-  open(item: LabelledItem): void {
+  setCategories(categories: readonly Category[]): void {
+    const { categories: before, category, picture } = this.#snapshot;
+    this.#renames = findRenames(this.#renames, before, categories);
+    const chosen = this.#renames.get(category ?? "") ?? category;
+    const isPresent = categories.some(({ name }) => name === chosen);
+    this.change({ categories, category: isPresent ? chosen : (categories[0]?.name ?? null) });
+    if (this.#renames.size === 0) return;
+    this.sender.rename(this.#renames);
+    if (picture) this.#follow(picture.position);
+  }
+
+  open(answer: LabelledItem): void {
     const { picture } = this.#snapshot;
+    const item = { ...answer, labels: renameLabels(answer.labels, this.#renames) };
     const document = this.sender.open(item);
     if (picture?.position === item.position && picture.blob === item.blob) {
       this.#follow(item.position);
@@ -110,9 +131,10 @@ export class EditorCore {
     this.#apply(operations, new Set(operations.flatMap((one) => (one.kind === "put" ? one.id : []))));
   }
 
-  #apply(operations: readonly Operation[], selection: ReadonlySet<string> = this.#snapshot.selection): void {
+  #apply(wanted: readonly Operation[], selection: ReadonlySet<string> = this.#snapshot.selection): void {
     const { picture, document } = this.#snapshot;
     if (!picture) return;
+    const operations = renameOperations(wanted, this.#renames);
     if (operations.length > 0) {
       if (this.#said !== null && this.#snapshot.notice === this.#said) this.change({ notice: null });
       this.#said = null;

@@ -61,10 +61,7 @@ function choosing(core: EditorCore) {
     selectNeighbour: makeStepping(core, select),
     selectAll: () => select(core.snapshot.document.labels.map((label) => label.id)),
     recategorise,
-    setCategories: (categories: readonly Category[]) => {
-      const present = categories.some(({ name }) => name === core.snapshot.category);
-      core.change({ categories, ...(!present && { category: categories[0]?.name ?? null }) });
-    },
+    setCategories: (categories: readonly Category[]) => core.setCategories(categories),
     // While something is drawn, the category is for what comes; a label that was just drawn keeps its own.
     setCategory: (name: string) => {
       const { categories, tool, selection, isBusy } = core.snapshot;

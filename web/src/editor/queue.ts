@@ -1,6 +1,7 @@
 /** The unsent edits of one picture, over what the server was last known to have: together they are the picture as the user sees it. */
 import { EMPTY_DOCUMENT, type LabelDocument, type LabelledItem, type Operation } from "../labels/annotation";
 import { applyOperations, rebaseOperations, shareLabels } from "../labels/document";
+import { type Renames, renameLabels, renameOperations } from "../labels/renames";
 import type { UnsentEdit } from "./outbox";
 
 /** What the server has of a picture. */
@@ -37,6 +38,16 @@ export class PictureQueue {
       (document, edit) => applyOperations(document, rebaseOperations(document, edit.operations, edit.adds)),
       this.confirmed?.document ?? EMPTY_DOCUMENT,
     );
+  }
+
+  /** Categories have other names now. */
+  rename(renames: Renames): void {
+    if (this.confirmed) {
+      const { document } = this.confirmed;
+      const labels = renameLabels(document.labels, renames);
+      this.confirmed = { ...this.confirmed, document: { ...document, labels } };
+    }
+    this.edits = this.edits.map((edit) => ({ ...edit, operations: renameOperations(edit.operations, renames) }));
   }
 
   /** What the first edit does to what the server has. */
@@ -99,6 +110,10 @@ export class Backlog {
       if (queue.edits.length > 0 && (!next || queue.notBefore < next.notBefore)) next = queue;
     }
     return next;
+  }
+
+  rename(renames: Renames): void {
+    for (const queue of this.#queues.values()) queue.rename(renames);
   }
 
   hurry(): void {

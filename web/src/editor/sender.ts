@@ -6,6 +6,7 @@
  */
 import type { LabelDocument, LabelledItem, Operation } from "../labels/annotation";
 import { findAdded } from "../labels/document";
+import type { Renames } from "../labels/renames";
 import { waitForOutcome } from "./answers";
 import { waitAfter } from "./backoff";
 import { Outbox, RENEW_MS, type RefusedEdit, type UnsentEdit } from "./outbox";
@@ -98,6 +99,11 @@ export class Sender {
 
   countWaiting(): number {
     return this.#backlog.waiting;
+  }
+
+  /** Categories have other names now: the server knows no old ones. */
+  rename(renames: Renames): void {
+    this.#backlog.rename(renames);
   }
 
   retryNow(): void {

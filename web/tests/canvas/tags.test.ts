@@ -40,8 +40,10 @@ test("shapes too small to be read have no name", () => {
   expect(placeTags([shape("a", [100, 100, 120, 120])])).toEqual([]);
 });
 
-test("a mask is named in its middle, where it has room", () => {
+test("a mask is named in its middle, where it has room, and a small one above or below, so that it is seen", () => {
   const mask = { ...shape("sky", [0, 0, 300, 100]), centre: { x: 150, y: 40 } };
   expect(placeTags([mask])[0]?.box).toEqual([130, 32, 170, 48]);
-  expect(placeTags([{ ...mask, box: [0, 0, 30, 100] }])).toEqual([]);
+  const small = { ...mask, centre: { x: 120, y: 130 } };
+  expect(placeTags([{ ...small, box: [100, 100, 140, 160] }])[0]?.box).toEqual([100, 82, 140, 98]);
+  expect(placeTags([{ ...small, box: [100, 10, 140, 60] }])[0]?.box).toEqual([100, 62, 140, 78]);
 });

@@ -339,6 +339,35 @@ test("labels are chosen one after the other, the topmost first; after a deleted 
   expect(step("previousLabel")).toBe("a");
 });
 
+test("a category that is renamed meanwhile has its new name everywhere: on labels, in undone steps and in copies", async () => {
+  const { world, editor, shown } = open([[{ id: "0", annotation: box("cat", 10, 10, 40, 40) }], []]);
+  const loadedAhead = world.server.item(1);
+  editor.select(["0"]);
+  editor.copy();
+  editor.deleteSelection();
+  await world.clock.pass(10);
+  editor.undo();
+  editor.nudge(1, 0);
+  await world.clock.pass(10);
+  world.server.refuses = ({ operations }) =>
+    operations.some((one) => one.kind === "put" && one.annotation.category === "cat") ? "no category cat" : null;
+  editor.setCategories([
+    { id: 0, name: "lion", colour: "#ff0000" },
+    { id: 1, name: "dog", colour: "#00ff00" },
+  ]);
+  const names = () => shown().document.labels.map((label) => label.annotation.category);
+  expect([names(), shown().category]).toEqual([["lion"], "lion"]);
+  await world.clock.pass(10);
+  editor.undo();
+  expect(names()).toEqual(["lion"]);
+  editor.open({ ...loadedAhead, labels: [{ id: "7", annotation: box("cat", 0, 0, 5, 5) }] });
+  expect(names()).toEqual(["lion"]);
+  editor.paste();
+  expect(names()).toEqual(["lion", "lion"]);
+  await world.clock.pass(10);
+  expect(shown().sending).toEqual({ kind: "saved" });
+});
+
 test("the server's word changes what is shown, and leaves what it does not speak of", async () => {
   const { world, editor, shown } = open([[CAT, DOG], []]);
   world.server.edit(0, [{ kind: "remove", id: "0" }]);

@@ -20,6 +20,17 @@ export default function LabelPage() {
   useEffect(() => {
     if (editor && categories) editor.setCategories(categories);
   }, [editor, categories]);
+  const { refetch } = dataset;
+  useEffect(() => {
+    if (!editor) return;
+    // The server refuses what speaks of a category that is gone: which ones there are is asked again.
+    let was = editor.getSnapshot().sending.kind;
+    return editor.subscribe(() => {
+      const { kind } = editor.getSnapshot().sending;
+      if (kind === "refused" && was !== "refused") void refetch();
+      was = kind;
+    });
+  }, [editor, refetch]);
   useEffect(() => {
     document.title = `${name} · Sightline`;
   }, [name]);
