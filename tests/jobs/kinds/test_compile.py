@@ -1,5 +1,7 @@
 from pathlib import Path
 
+import pytest
+from platform_data import make_dataset
 from toy import make_model, make_version
 
 from sightline.core.manifests import ArtifactManifest, ModelManifest
@@ -11,16 +13,28 @@ from sightline.jobs.kinds.compile_ import CompileArguments, prepare, run
 from sightline.jobs.kinds.kind import Call
 
 
-def test_a_job_compiles_the_model_that_its_request_named(tmp_path: Path) -> None:
-    workspace = Workspace(tmp_path / "workspace", takes_paths=False)  # as the process of a job opens it
+@pytest.fixture
+def textures(tmp_path: Path) -> Workspace:
+    """A workspace with the Model `textures`, as the process of a job opens it."""
+    workspace = Workspace(tmp_path / "workspace", takes_paths=False)
     folder = make_model(tmp_path / "made" / "textures", make_version(tmp_path / "made" / "data", val=3))
     manifest = read_whole(folder, ModelManifest)
     assert manifest is not None
     shelve(folder, workspace, "models", manifest)
-    arguments = prepare(CompileArguments(model="textures", precision="fp32", name="plain"), workspace)
-    call = Call(workspace, "1", JobFolder(workspace.root, "1"), arguments, False, ignore_progress, lambda: False)
+    return workspace
+
+
+def test_a_job_compiles_the_model_that_its_request_named(textures: Workspace) -> None:
+    arguments = prepare(CompileArguments(model="textures", precision="fp32", name="plain"), textures)
+    call = Call(textures, "1", JobFolder(textures.root, "1"), arguments, False, ignore_progress, lambda: False)
     made = run(call)
-    artifact = read_whole(workspace.find("artifacts", "plain"), ArtifactManifest)
+    artifact = read_whole(textures.find("artifacts", "plain"), ArtifactManifest)
     assert artifact is not None and artifact.precision == "fp32"
-    assert (made.shelf, made.name, workspace.find("artifacts", f"plain@{made.id}").name) == ("artifacts", "plain", made.id)
+    assert (made.shelf, made.name, textures.find("artifacts", f"plain@{made.id}").name) == ("artifacts", "plain", made.id)
     assert artifact.model_id.startswith(arguments.model.partition("@")[2])
+
+
+def test_a_job_says_the_precision_that_its_device_has_by_default(textures: Workspace) -> None:
+    make_dataset(textures)
+    asked = CompileArguments(model="textures", dataset="parts")
+    assert prepare(asked, textures).precision == "int8"

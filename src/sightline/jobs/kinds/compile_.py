@@ -26,7 +26,7 @@ class CompileArguments(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
 
 
 def prepare(arguments: CompileArguments, workspace: Workspace) -> CompileArguments:
-    """Check device and names. Raises: InvalidInput, NotFound, MissingPackage."""
+    """Check device and names, and write down the device's own precision. Raises: InvalidInput, NotFound, MissingPackage."""
     from sightline.runtime.devices import parse_devices
 
     check_packages("compiling", ("onnx", "onnxslim"), "compile")
@@ -37,7 +37,7 @@ def prepare(arguments: CompileArguments, workspace: Workspace) -> CompileArgumen
     if dataset is None and wanted in (None, "int8", "int16"):
         raise InvalidInput("expected `dataset`, pictures to calibrate on and to check the accuracy with, got none; choose one")
     name = check_name(arguments.name or model.partition("@")[0])
-    return msgspec.structs.replace(arguments, model=model, dataset=dataset, name=name)
+    return msgspec.structs.replace(arguments, model=model, dataset=dataset, precision=wanted, name=name)
 
 
 def find_needs(arguments: CompileArguments, workspace: Workspace) -> Needs:

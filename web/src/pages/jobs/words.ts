@@ -43,7 +43,7 @@ export function shortenReference(reference: string): string {
 export function titleOf({ kind, arguments: values }: Pick<Job, "kind" | "arguments">): string {
   const subject = {
     train: word(values, "name") || nameOf(word(values, "dataset")),
-    compile: nameOf(word(values, "model")),
+    compile: word(values, "name") || nameOf(word(values, "model")),
     deploy: word(values, "name") || nameOf(word(values, "artifact")),
     measure: nameOf(word(values, "subject")),
     annotate: `for ${word(values, "dataset")}`,
@@ -58,7 +58,7 @@ export function detailOf({ kind, arguments: values }: Pick<Job, "kind" | "argume
     case "train":
       return `${word(values, "task")} on ${reference("dataset")}, ${word(values, "model")} model, ${word(values, "budget")}`;
     case "compile":
-      return `${word(values, "precision").toUpperCase() || "best precision"} for ${word(values, "device")}`;
+      return `${reference("model")} in ${word(values, "precision").toUpperCase() || "the best precision"} for ${word(values, "device")}`;
     case "deploy":
       return reference("artifact");
     case "measure":

@@ -30,12 +30,12 @@ test.each<[Named, string, string]>([
   [
     { kind: "compile", arguments: { model: "first@12ab", device: "cpu", precision: null } },
     "Compile first",
-    "best precision for cpu",
+    "first@12ab in the best precision for cpu",
   ],
   [
-    { kind: "compile", arguments: { model: "first", device: "cpu", precision: "int8" } },
-    "Compile first",
-    "INT8 for cpu",
+    { kind: "compile", arguments: { model: "first@12ab", device: "cpu", precision: "int8", name: "small" } },
+    "Compile small",
+    "first@12ab in INT8 for cpu",
   ],
   [{ kind: "deploy", arguments: { artifact: "first@12ab", name: "line-1" } }, "Deploy line-1", "first@12ab"],
   [
