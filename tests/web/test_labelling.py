@@ -73,14 +73,16 @@ def test_the_frozen_version_holds_exactly_what_was_drawn(page: Page, platform: P
     page.goto(f"{platform.url}/datasets/cells")
     page.get_by_role("button", name="Freeze version").click()
     page.get_by_role("button", name="Freeze", exact=True).click()
-    expect(page.get_by_role("dialog")).to_contain_text("sightline train cells")
-    _, show, export = page.get_by_role("dialog").locator("code").filter(has_text="sightline").all_inner_texts()
+    expect(page.get_by_role("dialog")).to_contain_text("sightline show cells")
+    show, export = page.get_by_role("dialog").locator("code").filter(has_text="sightline").all_inner_texts()
     shown = run_printed(show, platform, tmp_path)
     assert shown["statistics"]["version"] == platform.read("/v1/datasets/cells")["base_id"]
     assert shown["manifest"]["annotation_counts"] == before | {"WBC": before["WBC"] + 1}
     run_printed(export, platform, tmp_path)
     *others, drawn = find_exported(tmp_path / "cells-coco", "BloodImage_00003.jpg")
     assert len(others) == len(labels_before)
+    page.get_by_role("dialog").get_by_role("button", name="Train").click()
+    expect(page.get_by_role("dialog", name="Train on cells")).to_contain_text(shown["statistics"]["version"][:12])
     x, y, width, height = drawn["bbox"]
     assert [x, y, x + width, y + height] == pytest.approx([200, 100, 360, 300], abs=A_PIXEL)
 

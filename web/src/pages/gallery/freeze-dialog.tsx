@@ -8,10 +8,12 @@ import { ErrorNotice, Notice } from "../../ui/notice";
 import { Progress } from "../../ui/progress";
 import styles from "./freeze-dialog.module.css";
 
-/** Says what freezing does, does it, and shows what to type next. */
-export function FreezeDialog({ dataset, onClose }: { dataset: DatasetSummary; onClose: () => void }) {
+type Props = { dataset: DatasetSummary; onTrain: () => void; onClose: () => void };
+
+/** Says what freezing does, does it, and leads on to training. */
+export function FreezeDialog({ dataset, onTrain, onClose }: Props) {
   const freeze = useFreeze(dataset.name);
-  if (freeze.data) return <Frozen name={dataset.name} version={freeze.data} onClose={onClose} />;
+  if (freeze.data) return <Frozen name={dataset.name} version={freeze.data} onTrain={onTrain} onClose={onClose} />;
   const { states, unfrozen_edits } = dataset;
   const nothing = unfrozen_edits === 0;
   return (
@@ -57,7 +59,7 @@ export function FreezeDialog({ dataset, onClose }: { dataset: DatasetSummary; on
 }
 
 /** The version that was made, and what can be done with it. */
-function Frozen({ name, version, onClose }: { name: string; version: Version; onClose: () => void }) {
+function Frozen({ name, version, onTrain, onClose }: Omit<Props, "dataset"> & { name: string; version: Version }) {
   const annotations = Object.values(version.annotation_counts).reduce((sum, count) => sum + count, 0);
   return (
     <Dialog
@@ -65,9 +67,12 @@ function Frozen({ name, version, onClose }: { name: string; version: Version; on
       title="Freeze a version"
       onClose={onClose}
       actions={
-        <Button kind="primary" onClick={onClose}>
-          Done
-        </Button>
+        <>
+          <Button onClick={onClose}>Done</Button>
+          <Button kind="primary" icon="train" onClick={onTrain}>
+            Train
+          </Button>
+        </>
       }
     >
       <Notice kind="good">
@@ -75,8 +80,7 @@ function Frozen({ name, version, onClose }: { name: string; version: Version; on
         {countOf(annotations, "annotation")}.
       </Notice>
       <div className={styles.next}>
-        <h3>Next, in a terminal</h3>
-        <CommandLine command={`sightline train ${name} --task detection --model fast --budget 10min`} />
+        <h3>In a terminal</h3>
         <CommandLine command={`sightline show ${name}`} />
         <CommandLine command={`sightline export ${name} --format coco --out ${name}-coco`} />
       </div>

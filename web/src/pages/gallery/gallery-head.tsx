@@ -14,8 +14,7 @@ import styles from "./gallery-head.module.css";
 
 /** The dataset's name and state, the way into the editor, and the freezing of what was labelled. */
 export function GalleryHead({ dataset, filter }: { dataset: DatasetSummary; filter: ItemFilter }) {
-  const [freezing, setFreezing] = useState(false);
-  const [training, setTraining] = useState(false);
+  const [open, setOpen] = useState<"freeze" | "train" | null>(null);
   const { name, states, unfrozen_edits, newer_version } = dataset;
   const wanted = chooseWork(filter, states);
   const [first] = useFirstItems(name, wanted, 1).data ?? [];
@@ -30,10 +29,10 @@ export function GalleryHead({ dataset, filter }: { dataset: DatasetSummary; filt
           </p>
         </div>
         <div className={styles.actions}>
-          <Button icon="train" onClick={() => setTraining(true)}>
+          <Button icon="train" onClick={() => setOpen("train")}>
             Train
           </Button>
-          <Button icon="freeze" onClick={() => setFreezing(true)}>
+          <Button icon="freeze" onClick={() => setOpen("freeze")}>
             Freeze version
           </Button>
           {first && (
@@ -57,8 +56,10 @@ export function GalleryHead({ dataset, filter }: { dataset: DatasetSummary; filt
           frozen. Nothing is lost: freezing keeps both versions.
         </Notice>
       )}
-      {training && <TrainDialog dataset={dataset} onClose={() => setTraining(false)} />}
-      {freezing && <FreezeDialog dataset={dataset} onClose={() => setFreezing(false)} />}
+      {open === "train" && <TrainDialog dataset={dataset} onClose={() => setOpen(null)} />}
+      {open === "freeze" && (
+        <FreezeDialog dataset={dataset} onTrain={() => setOpen("train")} onClose={() => setOpen(null)} />
+      )}
     </div>
   );
 }
