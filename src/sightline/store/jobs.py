@@ -5,7 +5,7 @@ Whoever changes a row says which states it expects: of two that change it at onc
 
 import secrets
 from collections.abc import Iterable, Sequence
-from typing import Any, Literal, cast, get_args
+from typing import Any, Literal
 
 import msgspec
 from sqlalchemy import Connection, Row, delete, insert, select, update
@@ -166,13 +166,6 @@ class JobStore:
             if gone:
                 connection.execute(delete(JOBS).where(JOBS.c.id.in_(gone)))
         return gone
-
-
-def check_state(state: str | None) -> JobState | None:
-    """Raises: InvalidInput for what is no state."""
-    if state is not None and state not in get_args(JobState):
-        raise InvalidInput(f"expected a state of {', '.join(get_args(JobState))}, got {state!r}; choose one of these")
-    return cast(JobState | None, state)
 
 
 def _read(connection: Connection, job_id: str) -> Job:

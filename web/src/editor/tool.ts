@@ -11,8 +11,6 @@ import type { LabelIndex } from "../labels/hits";
 
 export type Modifiers = { readonly shift: boolean; readonly ctrl: boolean; readonly alt: boolean };
 
-export const NO_MODIFIERS: Modifiers = { shift: false, ctrl: false, alt: false };
-
 export type PointerStep = {
   /** "double" comes after the second "down" and "up" of a double click. */
   readonly kind: "down" | "move" | "up" | "double";

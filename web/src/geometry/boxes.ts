@@ -7,11 +7,6 @@ export function boxBetween(a: ImagePoint, b: ImagePoint): BoxXyxy {
   return [Math.min(a.x, b.x), Math.min(a.y, b.y), Math.max(a.x, b.x), Math.max(a.y, b.y)];
 }
 
-/** The same rectangle with its corners in order. */
-export function normaliseBox([x0, y0, x1, y1]: BoxXyxy): BoxXyxy {
-  return [Math.min(x0, x1), Math.min(y0, y1), Math.max(x0, x1), Math.max(y0, y1)];
-}
-
 /** The part inside the picture; of a box that lies outside, an empty one on the picture's border. */
 export function clipBox([x0, y0, x1, y1]: BoxXyxy, picture: Size): BoxXyxy {
   return [
@@ -47,10 +42,6 @@ export function boxArea(box: BoxXyxy): number {
 
 export function moveBox([x0, y0, x1, y1]: BoxXyxy, byX: number, byY: number): BoxXyxy {
   return [roundPixel(x0 + byX), roundPixel(y0 + byY), roundPixel(x1 + byX), roundPixel(y1 + byY)];
-}
-
-export function growBox([x0, y0, x1, y1]: BoxXyxy, by: number): BoxXyxy {
-  return [x0 - by, y0 - by, x1 + by, y1 + by];
 }
 
 export function joinBoxes(a: BoxXyxy | null, b: BoxXyxy | null): BoxXyxy | null {

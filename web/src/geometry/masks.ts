@@ -89,12 +89,6 @@ export function maskBounds(mask: Mask): BoxXyxy | null {
   return bounds;
 }
 
-export function countPixels(mask: Mask): number {
-  let count = 0;
-  for (const pixel of mask.data) count += pixel;
-  return count;
-}
-
 /** The mask moved by whole pixels onto a picture of any size; what falls outside is lost. */
 export function shiftMask(mask: Mask, byX: number, byY: number, picture: Size): Mask {
   const moved = emptyMask(picture);

@@ -1,5 +1,5 @@
 /** What a drawn outline needs before it becomes a ring: fewer points than the hand made, and a check that it does not cross itself. */
-import { type ImagePoint, imagePoint, type Ring } from "./points";
+import type { ImagePoint, Ring } from "./points";
 import { countPoints, pointOf } from "./rings";
 
 /** An open line with fewer points, none of the left out ones further than the tolerance from it (Douglas and Peucker 1973). */
@@ -16,24 +16,6 @@ export function simplifyLine(points: readonly ImagePoint[], tolerance: number): 
     spans.push([first, furthest.index], [furthest.index, last]);
   }
   return points.filter((_, i) => keep[i] === 1);
-}
-
-/** The same for a ring: it is cut at its first point and at the one furthest from that. */
-export function simplifyRing(ring: Ring, tolerance: number): Ring {
-  const count = countPoints(ring);
-  const points = Array.from({ length: count + 1 }, (_, i) => pointOf(ring, i));
-  const start = points[0] as ImagePoint;
-  let middle = 0;
-  let best = -1;
-  points.forEach((point, i) => {
-    const distance = Math.hypot(point.x - start.x, point.y - start.y);
-    if (distance > best) [best, middle] = [distance, i];
-  });
-  const halves = [
-    ...simplifyLine(points.slice(0, middle + 1), tolerance),
-    ...simplifyLine(points.slice(middle), tolerance).slice(1, -1),
-  ];
-  return halves.length < 3 ? ring : halves.flatMap((point) => [point.x, point.y]);
 }
 
 function findFurthest(points: readonly ImagePoint[], first: number, last: number): { index: number; distance: number } {
@@ -97,10 +79,4 @@ export function dropRepeats(points: readonly ImagePoint[]): ImagePoint[] {
 
 export function ringOf(points: readonly ImagePoint[]): Ring {
   return points.flatMap((point) => [point.x, point.y]);
-}
-
-export function pointsOf(ring: Ring): ImagePoint[] {
-  return Array.from({ length: countPoints(ring) }, (_, i) =>
-    imagePoint(ring[2 * i] as number, ring[2 * i + 1] as number),
-  );
 }

@@ -35,22 +35,6 @@ export function ringArea(ring: Ring): number {
   return ring.length < 2 * MIN_RING_POINTS ? 0 : Math.abs(doubleArea(ring)) / 2;
 }
 
-/** The centre of mass of the area; of a ring without area, the mean of its points. */
-export function ringCentroid(ring: Ring): ImagePoint {
-  const double = doubleArea(ring);
-  const count = countPoints(ring);
-  let x = 0;
-  let y = 0;
-  for (let i = 0; i < count; i++) {
-    const a = pointOf(ring, i);
-    const b = pointOf(ring, i + 1);
-    const weight = double === 0 ? 1.5 / count : (a.x * b.y - b.x * a.y) / double;
-    x += ((a.x + b.x) * weight) / 3;
-    y += ((a.y + b.y) * weight) / 3;
-  }
-  return imagePoint(x, y);
-}
-
 export function ringBounds(ring: Ring): BoxXyxy {
   let [x0, y0, x1, y1] = [Infinity, Infinity, -Infinity, -Infinity];
   for (let i = 0; i < ring.length; i += 2) {

@@ -1,9 +1,10 @@
 import { expect, test } from "vitest";
 import { createEditor } from "../../src/editor/editor";
-import { NO_MODIFIERS, type PointerStep } from "../../src/editor/tool";
+import type { PointerStep } from "../../src/editor/tool";
 import { imagePoint, screenPoint } from "../../src/geometry/points";
 import { toScreen } from "../../src/geometry/view";
 import { findViewer } from "../../src/labels/document";
+import { NO_MODIFIERS } from "./gestures";
 import { box, makeWorld, portsOf } from "./world";
 
 function open(labels = [[], []] as Parameters<typeof makeWorld>[0]) {

@@ -1,19 +1,14 @@
 /** Gestures for tests of tools: events at points of the picture, folded through a tool as the editor does it. */
 
-import {
-  type Modifiers,
-  NO_MODIFIERS,
-  type PointerStep,
-  type Preview,
-  type Tool,
-  type ToolEvent,
-} from "../../src/editor/tool";
+import type { Modifiers, PointerStep, Preview, Tool, ToolEvent } from "../../src/editor/tool";
 import { imagePoint } from "../../src/geometry/points";
 import { toScreen, type View } from "../../src/geometry/view";
 import { type Annotation, EMPTY_DOCUMENT, type LabelDocument, type Operation } from "../../src/labels/annotation";
 import { applyOperations } from "../../src/labels/document";
 import { LabelIndex } from "../../src/labels/hits";
 import { SIZE } from "./world";
+
+export const NO_MODIFIERS: Modifiers = { shift: false, ctrl: false, alt: false };
 
 type Held = Partial<Modifiers> & { readonly button?: number };
 

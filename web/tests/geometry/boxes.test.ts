@@ -12,7 +12,6 @@ import {
   handlePoint,
   joinBoxes,
   limitMove,
-  normaliseBox,
   placePoint,
 } from "../../src/geometry/boxes";
 import { type BoxXyxy, imagePoint, screenPoint } from "../../src/geometry/points";
@@ -25,7 +24,6 @@ test("any two opposite corners make the same box", () => {
   const corners = [imagePoint(10, 20), imagePoint(50, 60)] as const;
   expect(boxBetween(...corners)).toEqual(BOX);
   expect(boxBetween(imagePoint(50, 20), imagePoint(10, 60))).toEqual(BOX);
-  expect(normaliseBox([50, 60, 10, 20])).toEqual(BOX);
 });
 
 test("a box is clipped to the picture, down to nothing", () => {

@@ -11,7 +11,6 @@ import {
   removeVertex,
   ringArea,
   ringBounds,
-  ringCentroid,
   ringContains,
 } from "../../src/geometry/rings";
 
@@ -19,22 +18,15 @@ const SQUARE: Ring = [0, 0, 10, 0, 10, 10, 0, 10];
 /** An L: a square of 10 without its lower right quarter. */
 const ELL: Ring = [0, 0, 10, 0, 10, 5, 5, 5, 5, 10, 0, 10];
 
-test("area and centroid of an L, worked by hand", () => {
+test("area of an L, worked by hand", () => {
   expect(ringArea(ELL)).toBe(75);
-  // (50 * (5, 2.5) + 25 * (2.5, 7.5)) / 75
-  const { x, y } = ringCentroid(ELL);
-  expect(x).toBeCloseTo(25 / 6, 12);
-  expect(y).toBeCloseTo(25 / 6, 12);
 });
 
 test("the order of the points does not matter", () => {
-  const reversed = [0, 10, 10, 10, 10, 0, 0, 0];
-  expect(ringArea(reversed)).toBe(100);
-  expect(ringCentroid(reversed)).toEqual({ x: 5, y: 5 });
+  expect(ringArea([0, 10, 10, 10, 10, 0, 0, 0])).toBe(100);
 });
 
-test("a ring without area has its mean as centroid", () => {
-  expect(ringCentroid([0, 0, 3, 3, 6, 6])).toEqual({ x: 3, y: 3 });
+test("a line has no area", () => {
   expect(ringArea([0, 0, 3, 3, 6, 6])).toBe(0);
   expect(ringArea([0, 0, 3, 3])).toBe(0);
 });

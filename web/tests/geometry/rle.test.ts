@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { countPixels, type Mask, maskBounds } from "../../src/geometry/masks";
+import { type Mask, maskBounds } from "../../src/geometry/masks";
 import { decodeMask, encodeMask, packRuns, readRle, rleContains, unpackRuns } from "../../src/geometry/rle";
 import { seeded } from "../editor/world";
 import fixture from "../fixtures/rle.json";
@@ -22,7 +22,7 @@ test.each(fixture.masks)("the code of a mask is the server's: $name", (row) => {
 
 test.each(fixture.masks)("bounds, area and pixels are read without decoding: $name", (row) => {
   const mask = unpackBits(row);
-  expect(readRle(row)).toMatchObject({ bounds: maskBounds(mask), area: countPixels(mask) });
+  expect(readRle(row)).toMatchObject({ bounds: maskBounds(mask), area: mask.data.filter(Boolean).length });
   for (let y = 0; y < row.height; y++) {
     for (let x = 0; x < row.width; x++) {
       if (rleContains(row, x + 0.5, y + 0.5) !== (mask.data[y * row.width + x] === 1)) throw new Error(`${x}, ${y}`);
