@@ -8,8 +8,8 @@ from fastapi import APIRouter, Path, Query
 from sightline.api import schemas
 from sightline.api.parts import DatasetOf, PartsOf
 from sightline.data.editing import Operation
+from sightline.store.datasets import MAX_PAGE
 
-MOST_ITEMS = 1000
 PositionOf = Annotated[int, Path(ge=0, le=schemas.MOST, description="Place of the picture in the dataset, from 0.")]
 
 router = APIRouter(prefix="/v1/datasets/{name}/items", tags=["Pictures"])
@@ -27,7 +27,7 @@ def list_items(
     cursor: Annotated[
         int, Query(ge=0, le=schemas.MOST, description="Where the page begins: `next_cursor` of the one before.")
     ] = 0,
-    limit: Annotated[int, Query(ge=1, le=MOST_ITEMS, description="Most pictures of the page.")] = 100,
+    limit: Annotated[int, Query(ge=1, le=MAX_PAGE, description="Most pictures of the page.")] = 100,
 ) -> Any:
     """A page of the pictures that the filter lets through, in the dataset's order."""
     return dataset.list_items(state=state, category=category, split=split, search=search, cursor=cursor, limit=limit)

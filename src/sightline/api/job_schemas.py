@@ -4,13 +4,14 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field, StringConstraints
 
-from sightline.api.schemas import Annotation, Answer, Request
+from sightline.api.schemas import Annotation, Answer, Request, match_whole
+from sightline.core.workspace import NAME_PATTERN
 
 JobKind = Literal["train", "compile", "deploy", "measure", "annotate"]
 JobState = Literal["queued", "waiting_for_device", "running", "succeeded", "failed", "cancelled"]
 MadeShelf = Literal["datasets", "models", "artifacts", "deployments", "reports"]
-ThingName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
-Reference = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}(@[0-9a-f]{1,64})?$")]
+ThingName = Annotated[str, StringConstraints(pattern=match_whole(NAME_PATTERN))]
+Reference = Annotated[str, StringConstraints(pattern=rf"^{NAME_PATTERN.pattern}(@[0-9a-f]{{1,64}})?$")]
 VersionId = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{1,64}$")]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 Share = Annotated[float, Field(ge=0, le=1)]

@@ -4,11 +4,21 @@ The web app's types are generated from them (web/src/api/schema.ts), so a word t
 knows pydantic. An answer is made from any object that has the same attributes.
 """
 
+import re
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
 from sightline.core.categories import Categories as CategoryNames
+from sightline.data.editing import LABEL_ID, MAX_OPERATIONS
+from sightline.store.categories import MAX_NAME_LENGTH
+from sightline.store.datasets import EDIT_ID
+
+
+def match_whole(pattern: re.Pattern[str]) -> str:
+    """What pydantic and the schema call a pattern that the whole text must match."""
+    return f"^{pattern.pattern}$"
+
 
 ItemState = Literal["labelled", "proposed", "unlabelled"]
 Viewer = Literal["human", "model", "nobody"]
@@ -16,9 +26,9 @@ MOST = 2**31 - 1  # of what is counted: more fits neither in a place nor in the 
 Number = Annotated[float, Field(allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=0, le=MOST)]
 # A client makes up these names at random: long enough never to meet again.
-RandomName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{10,64}$")]
-LabelId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
-CategoryName = Annotated[str, StringConstraints(min_length=1, max_length=200)]
+RandomName = Annotated[str, StringConstraints(pattern=match_whole(EDIT_ID))]
+LabelId = Annotated[str, StringConstraints(pattern=match_whole(LABEL_ID))]
+CategoryName = Annotated[str, StringConstraints(min_length=1, max_length=MAX_NAME_LENGTH)]
 BlobName = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 
 
@@ -104,7 +114,7 @@ class Edit(Request):
     edit_id: RandomName
     blob: BlobName | None = None
     revision: Count
-    operations: Annotated[list[Operation], Field(min_length=1, max_length=10_000)]
+    operations: Annotated[list[Operation], Field(min_length=1, max_length=MAX_OPERATIONS)]
 
 
 class Restoring(Request):
