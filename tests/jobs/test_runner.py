@@ -3,21 +3,30 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import msgspec
 import pytest
 from counting import GO
 from following import Follower
 from waiting import wait_until
 
+from sightline.core.categories import Categories
 from sightline.core.errors import Conflict, Exhausted, InvalidInput, NotFound
 from sightline.core.workspace import Workspace
+from sightline.data.items import Item
+from sightline.data.versions import VersionWriter
 from sightline.jobs import runner, running
-from sightline.jobs.folder import JobFolder, Order
+from sightline.jobs.folder import JobFolder, Made, Order
+from sightline.jobs.kinds.kind import Kind, pin
+from sightline.jobs.leases import Needs
 from sightline.jobs.marks import mark_process
 from sightline.jobs.runner import MAX_RESTARTS, JobRunner
 from sightline.store.database import Database
+from sightline.store.datasets import DatasetStore
 from sightline.store.jobs import JobStore
 
 ENDLESS = {"steps": 10_000, "step_s": 0.05}
@@ -134,6 +143,36 @@ def test_a_job_that_has_learned_nothing_cannot_be_stopped(follower: Follower) ->
         follower.runner.stop(job.id)
     follower.runner.cancel(job.id)
     follower.wait_for(job, "cancelled")
+
+
+class OnDataset(msgspec.Struct, frozen=True, kw_only=True):
+    dataset: str
+
+
+def test_jobs_that_are_asked_for_at_once_freeze_a_dataset_once_and_work_on_that_version(
+    tmp_path: Path, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workspace, both, met = Workspace(tmp_path), threading.Barrier(2), set[int]()
+    with VersionWriter(workspace, "parts", Categories(["dent"])) as writer:
+        writer.add(Item(blob="0" * 64, file_name="0.png", width=9, height=9))
+        writer.close()
+
+    def prepare(arguments: OnDataset, workspace: Workspace) -> OnDataset:
+        if threading.get_ident() not in met:
+            met.add(threading.get_ident())
+            both.wait(60)
+        return OnDataset(dataset=pin(workspace, "datasets", arguments.dataset))
+
+    kind = Kind(OnDataset, prepare, lambda *_: Needs(cores="none"), lambda call: Made(shelf="models", name="none", id="0"))
+    monkeypatch.setattr(runner, "load_kind", lambda name: kind)
+    alone = JobRunner(workspace, JobStore(database), DatasetStore(workspace, database), [0], [])  # it starts nothing
+    dataset = alone.datasets.open("parts")
+    dataset.add_category("scratch", "tester")
+    with ThreadPoolExecutor(2) as threads:
+        jobs = list(threads.map(lambda key: alone.submit("count", {"dataset": "parts"}, "tester", key), ("a", "b")))
+    assert [job.arguments["dataset"] for job in jobs] == [f"parts@{dataset.version.id[:16]}"] * 2
+    assert len(workspace.list("datasets", "parts")) == 2
+    alone.close()
 
 
 def test_the_same_key_makes_one_job(follower: Follower) -> None:

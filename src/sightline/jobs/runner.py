@@ -65,6 +65,7 @@ class JobRunner:
         self._running: dict[str, RunningJob] = {}
         self._listeners: dict[str, list[OnChange]] = {}
         self._guard = threading.Lock()  # of the listeners, and of the pipe's end
+        self._freezing = threading.Lock()
         self._wake_read, self._wake_write = os.pipe()
         os.set_blocking(self._wake_write, False)
         self._is_closing = self._is_closed = False
@@ -131,9 +132,9 @@ class JobRunner:
         if not kind.uses_version or name is None or "@" in name:
             return prepared
         dataset = self.datasets.open(name)
-        if not dataset.summarise().unfrozen_edits:
-            return prepared
-        dataset.freeze(author)
+        with self._freezing:  # two jobs that are asked for at once freeze it once
+            if dataset.summarise().unfrozen_edits:
+                dataset.freeze(author)
         return kind.prepare(arguments, self.workspace)
 
     def cancel(self, job_id: str) -> Job:
