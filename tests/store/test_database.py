@@ -145,7 +145,7 @@ def test_nothing_is_written_into_a_file_that_was_removed_or_replaced(database, a
     aside = shutil.move(database.place, tmp_path)
     if is_replaced:
         shutil.copy(aside, database.place)
-    with pytest.raises(Exhausted, match="was removed or replaced since it was opened; nothing of this edit was kept"):
+    with pytest.raises(Exhausted, match="was removed or replaced since it was opened; nothing was changed"):
         add_row("b")
     shutil.move(aside, database.place)
     add_row("c")

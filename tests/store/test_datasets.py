@@ -220,6 +220,15 @@ def test_category_names_that_cannot_be_are_refused(dataset):
     assert dataset.summarise().unfrozen_edits == 0
 
 
+def test_a_workspace_that_is_away_for_a_moment_is_no_dataset_that_is_not_there(dataset, open_store, workspace):
+    store = open_store()
+    away = workspace.root.rename(workspace.root.with_name("away"))
+    with pytest.raises(Exhausted, match="put it back"):
+        store.open("parts")
+    away.rename(workspace.root)
+    assert store.open("parts").read_item(3) == dataset.read_item(3)
+
+
 def test_a_picture_is_read_as_it_was_imported(dataset):
     for position in range(4):
         assert (decode_image(dataset.read_picture(position)) == 10 * position).all()

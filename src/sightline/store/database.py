@@ -50,7 +50,7 @@ class Database:
     @contextmanager
     def write(self) -> Iterator[Connection]:
         """The only transaction that writes now; on the disk when it ends, undone on an error. Raises: as `read`."""
-        self._check_file()
+        self.check_file()
         with self._explain(), self._engine.connect() as connection:
             connection.execution_options(**{WRITES: True})
             with connection.begin():
@@ -67,8 +67,11 @@ class Database:
         except DBAPIError as error:
             raise _explain_error(error, self.place, self._file is not None) from error
 
-    def _check_file(self) -> None:
-        """Whether the open file is the one that has its name: SQLite goes on writing into one that was removed or replaced."""
+    def check_file(self) -> None:
+        """Whether the open file is the one that has its name: SQLite goes on writing into one that was removed or replaced.
+
+        Raises: Exhausted when it is not; it may come back, as with a disk that was unplugged.
+        """
         if self._file is None:
             return
         try:
@@ -77,7 +80,7 @@ class Database:
             is_there = False
         if not is_there:
             raise Exhausted(
-                f"{self.place} was removed or replaced since it was opened; nothing of this edit was kept; put it back, or "
+                f"{self.place} was removed or replaced since it was opened; nothing was changed; put it back, or "
                 "end the server and start it again"
             )
 

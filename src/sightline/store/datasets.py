@@ -435,9 +435,10 @@ class DatasetStore:
     def open(self, name: str) -> Dataset:
         """The Dataset of a name; it follows to a version that was made outside while nothing of its own is unfrozen.
 
-        Raises: NotFound.
+        Raises: NotFound; Exhausted while the workspace is not where it was.
         """
         check_name(name)
+        self.database.check_file()  # else a disk that is away for a moment would look like a dataset that was deleted
         with self._lock:
             opening = self._opening.setdefault(name, Lock())
         with opening:
