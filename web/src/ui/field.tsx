@@ -36,6 +36,11 @@ export function TextField({ label, hint, error, inputRef, ...rest }: TextFieldPr
   );
 }
 
+/** The name of something in the workspace. */
+export function NameField(props: TextFieldProps) {
+  return <TextField maxLength={100} spellCheck={false} autoComplete="off" {...props} />;
+}
+
 type SearchFieldProps = InputHTMLAttributes<HTMLInputElement> & { label: string; icon?: IconName };
 
 /** A line of text whose label is only spoken. */

@@ -6,13 +6,13 @@ import type { Upload } from "../../api/types";
 import { type Uploading, uploadDataset } from "../../api/upload";
 import { Button, buttonClass } from "../../ui/button";
 import { Dialog } from "../../ui/dialog";
-import { TextField } from "../../ui/field";
+import { NameField, TextField } from "../../ui/field";
 import { countOf } from "../../ui/format";
 import { ErrorNotice, Notice } from "../../ui/notice";
 import { Progress } from "../../ui/progress";
 import { ConversionReport } from "./conversion-report";
 import styles from "./create-dataset.module.css";
-import { DropZone } from "./drop-zone";
+import { FilesDrop } from "./files-drop";
 import { checkName, splitCategories, suggestName } from "./naming";
 
 type Step =
@@ -72,13 +72,10 @@ export function CreateDataset({ taken, onClose }: { taken: readonly string[]; on
       }
     >
       {step.error !== undefined && <ErrorNotice error={step.error} />}
-      <DropZone files={files} onChange={setFiles} />
-      <TextField
+      <FilesDrop files={files} onChange={setFiles} />
+      <NameField
         label="Name"
         value={name}
-        maxLength={100}
-        spellCheck={false}
-        autoComplete="off"
         hint="Commands know it by this name: sightline train NAME"
         error={wrong}
         onChange={(event) => setTyped(event.target.value)}

@@ -4,6 +4,7 @@ import { Button } from "../../ui/button";
 import { countOf } from "../../ui/format";
 import { Frame } from "../../ui/frame";
 import { ErrorNotice, Notice } from "../../ui/notice";
+import { Page, PageHead } from "../../ui/page";
 import { Skeleton } from "../../ui/skeleton";
 import { CreateDataset } from "./create-dataset";
 import { DatasetCard } from "./dataset-card";
@@ -20,17 +21,17 @@ export function DatasetsPage() {
   const isEmpty = datasets.isSuccess && found.length === 0 && broken.length === 0;
   return (
     <Frame title="Datasets" author={session.data?.author}>
-      <div className={styles.page}>
+      <Page>
         {!isEmpty && (
-          <header className={styles.head}>
-            <div>
-              <h1>Datasets</h1>
-              <p>{datasets.data ? countOf(found.length, "dataset") : "\u00a0"}</p>
-            </div>
-            <Button kind="primary" icon="add" onClick={() => setCreating(true)}>
-              New dataset
-            </Button>
-          </header>
+          <PageHead
+            title="Datasets"
+            note={datasets.data ? countOf(found.length, "dataset") : "\u00a0"}
+            actions={
+              <Button kind="primary" icon="add" onClick={() => setCreating(true)}>
+                New dataset
+              </Button>
+            }
+          />
         )}
         {datasets.error && (
           <ErrorNotice error={datasets.error} action={<Button onClick={() => datasets.refetch()}>Try again</Button>} />
@@ -47,7 +48,7 @@ export function DatasetsPage() {
             <DatasetCard key={dataset.name} dataset={dataset} />
           ))}
         </ul>
-      </div>
+      </Page>
       {creating && <CreateDataset taken={found.map(({ name }) => name)} onClose={() => setCreating(false)} />}
     </Frame>
   );

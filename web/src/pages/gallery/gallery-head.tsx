@@ -6,6 +6,7 @@ import type { DatasetSummary } from "../../api/types";
 import { Button, buttonClass } from "../../ui/button";
 import { countOf } from "../../ui/format";
 import { Notice } from "../../ui/notice";
+import { PageHead } from "../../ui/page";
 import { StateBar } from "../../ui/state-bar";
 import { TrainDialog } from "../train/train-dialog";
 import { isFiltering, writeFilter } from "./filter";
@@ -21,34 +22,32 @@ export function GalleryHead({ dataset, filter }: { dataset: DatasetSummary; filt
   const annotations = Object.values(dataset.annotation_counts).reduce((sum, count) => sum + count, 0);
   return (
     <div className={styles.top}>
-      <header className={styles.head}>
-        <div className={styles.title}>
-          <h1>{name}</h1>
-          <p>
-            {countOf(dataset.item_count, "picture")} · {countOf(annotations, "annotation")}
-          </p>
-        </div>
-        <div className={styles.actions}>
-          <Button icon="train" onClick={() => setOpen("train")}>
-            Train
-          </Button>
-          <Button icon="freeze" onClick={() => setOpen("freeze")}>
-            Freeze version
-          </Button>
-          {first && (
-            <Link
-              className={buttonClass("primary")}
-              to={labelPath(name, first.position, writeFilter(wanted).toString())}
-            >
-              {isFiltering(filter)
-                ? "Label these pictures"
-                : states.labelled > 0
-                  ? "Continue labelling"
-                  : "Start labelling"}
-            </Link>
-          )}
-        </div>
-      </header>
+      <PageHead
+        title={name}
+        note={`${countOf(dataset.item_count, "picture")} · ${countOf(annotations, "annotation")}`}
+        actions={
+          <>
+            <Button icon="train" onClick={() => setOpen("train")}>
+              Train
+            </Button>
+            <Button icon="freeze" onClick={() => setOpen("freeze")}>
+              Freeze version
+            </Button>
+            {first && (
+              <Link
+                className={buttonClass("primary")}
+                to={labelPath(name, first.position, writeFilter(wanted).toString())}
+              >
+                {isFiltering(filter)
+                  ? "Label these pictures"
+                  : states.labelled > 0
+                    ? "Continue labelling"
+                    : "Start labelling"}
+              </Link>
+            )}
+          </>
+        }
+      />
       <StateBar counts={states} legend />
       {newer_version && unfrozen_edits > 0 && (
         <Notice kind="warning">

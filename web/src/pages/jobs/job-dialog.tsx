@@ -4,7 +4,7 @@ import { jobPath } from "../../api/addresses";
 import { type JobRequest, useStartJob } from "../../api/jobs";
 import { Button } from "../../ui/button";
 import { Dialog } from "../../ui/dialog";
-import { TextField } from "../../ui/field";
+import { NameField } from "../../ui/field";
 import type { IconName } from "../../ui/icon";
 import { ErrorNotice } from "../../ui/notice";
 import styles from "./job-dialog.module.css";
@@ -24,15 +24,12 @@ type Props = {
 type NameProps = { noun: string; value: string; placeholder: string; onChange: (name: string) => void };
 
 /** The name of what the job makes; without one it is named after what it is made of. */
-export function NameField({ noun, value, placeholder, onChange }: NameProps) {
+export function MadeNameField({ noun, value, placeholder, onChange }: NameProps) {
   return (
-    <TextField
+    <NameField
       label={`Name of the ${noun} (optional)`}
       value={value}
       placeholder={placeholder}
-      maxLength={100}
-      spellCheck={false}
-      autoComplete="off"
       onChange={(event) => onChange(event.target.value)}
     />
   );

@@ -3,7 +3,7 @@ import { useDevices } from "../../api/shelves";
 import type { Device, Model } from "../../api/types";
 import { TextField } from "../../ui/field";
 import { SelectField } from "../../ui/select-field";
-import { JobDialog, NameField } from "../jobs/job-dialog";
+import { JobDialog, MadeNameField } from "../jobs/job-dialog";
 import form from "../jobs/job-dialog.module.css";
 import { DatasetField, useDatasetList } from "./dataset-field";
 import { chooseDataset, referTo } from "./lookup";
@@ -52,7 +52,7 @@ export function CompileDialog({ model, onClose }: { model: Model; onClose: () =>
         <PrecisionField device={devices.find((one) => one.name === device)} value={precision} onChange={setPrecision} />
       </div>
       <DropField value={drop} isRight={isDrop} onChange={setDrop} />
-      <NameField noun="artifact" value={name} placeholder={model.name} onChange={setName} />
+      <MadeNameField noun="artifact" value={name} placeholder={model.name} onChange={setName} />
     </JobDialog>
   );
 }

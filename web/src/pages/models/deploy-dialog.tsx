@@ -1,7 +1,7 @@
 import { useState } from "react";
 import { useDeployments } from "../../api/shelves";
 import type { Artifact } from "../../api/types";
-import { TextField } from "../../ui/field";
+import { NameField } from "../../ui/field";
 import { Notice } from "../../ui/notice";
 import { JobDialog } from "../jobs/job-dialog";
 import { referTo } from "./lookup";
@@ -20,12 +20,9 @@ export function DeployDialog({ artifact, onClose }: { artifact: Artifact; onClos
       request={name ? { verb: "deploy", body } : null}
       onClose={onClose}
     >
-      <TextField
+      <NameField
         label="Name"
         value={name}
-        maxLength={100}
-        spellCheck={false}
-        autoComplete="off"
         hint="Requests name it: /predict/NAME"
         onChange={(event) => setName(event.target.value)}
       />

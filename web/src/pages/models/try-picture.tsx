@@ -1,7 +1,7 @@
 import { useMutation } from "@tanstack/react-query";
-import { type DragEvent, useEffect, useId, useState } from "react";
+import { useEffect, useId, useState } from "react";
 import { type Tried, tryPicture } from "../../api/predict";
-import { Icon } from "../../ui/icon";
+import { DropZone } from "../../ui/drop-zone";
 import { ErrorNotice } from "../../ui/notice";
 import { Card } from "../../ui/page";
 import { Progress } from "../../ui/progress";
@@ -31,49 +31,28 @@ export function TryPicture({ deployment }: { deployment: string }) {
   );
 }
 
-function PictureDrop({ picture, onChoose }: { picture: File | null; onChoose: (file: File) => void }) {
-  const id = useId();
-  const [over, setOver] = useState(false);
-  const take = (files: FileList | null) => {
-    setOver(false);
-    const file = files?.[0];
-    if (file) onChoose(file);
-  };
-  const drop = (event: DragEvent) => {
-    event.preventDefault();
-    take(event.dataTransfer.files);
-  };
+type DropProps = { picture: File | null; onChoose: (file: File) => void };
+
+function PictureDrop({ picture, onChoose }: DropProps) {
+  const take = ([file]: Iterable<File>) => file && onChoose(file);
   return (
-    // biome-ignore lint/a11y/noStaticElementInteractions: dropping adds to the file input inside, which keyboards and screen readers use
-    <div
-      className={`${styles.drop} ${over ? styles.over : ""} ${picture ? styles.small : ""}`}
-      onDragOver={(event) => {
-        event.preventDefault();
-        setOver(true);
-      }}
-      onDragLeave={() => setOver(false)}
-      onDrop={drop}
+    <DropZone
+      icon="image"
+      accept="image/*,.tif,.tiff"
+      small={picture !== null}
+      onDrop={({ files }) => take(files)}
+      onChoose={take}
     >
-      <input
-        id={id}
-        className="visually-hidden"
-        type="file"
-        accept="image/*,.tif,.tiff"
-        onChange={({ target }) => take(target.files)}
-      />
-      <label htmlFor={id} className={styles.label}>
-        <Icon name="image" size={20} />
-        {picture ? (
-          <span>
-            <b>{picture.name}</b> · drop another, or <u>choose one</u>
-          </span>
-        ) : (
-          <span>
-            Drop a picture here, or <u>choose one</u>. It stays on this machine.
-          </span>
-        )}
-      </label>
-    </div>
+      {picture ? (
+        <span>
+          <b>{picture.name}</b> · drop another, or <u>choose one</u>
+        </span>
+      ) : (
+        <span>
+          Drop a picture here, or <u>choose one</u>. It stays on this machine.
+        </span>
+      )}
+    </DropZone>
   );
 }
 

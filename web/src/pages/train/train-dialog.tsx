@@ -6,7 +6,7 @@ import { countOf, shortId } from "../../ui/format";
 import { ErrorNotice, Notice } from "../../ui/notice";
 import { SelectField } from "../../ui/select-field";
 import { Skeleton } from "../../ui/skeleton";
-import { JobDialog, NameField } from "../jobs/job-dialog";
+import { JobDialog, MadeNameField } from "../jobs/job-dialog";
 import form from "../jobs/job-dialog.module.css";
 import { joinBudget, nameUnit, splitBudget } from "./budget";
 import { TASKS, type TrainTask } from "./guess";
@@ -74,7 +74,7 @@ function TrainForm({
         <BudgetFields budget={budget} units={options.budget_units} onChange={setBudget} />
         <SeedField value={seed} isRight={isSeed} onChange={setSeed} />
       </div>
-      <NameField
+      <MadeNameField
         noun="model"
         value={name}
         placeholder={`${dataset.name}-${network.replaceAll("/", "-")}`}
