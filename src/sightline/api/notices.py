@@ -12,7 +12,8 @@ from starlette.responses import HTMLResponse
 SIGN_IN = (
     "Open the link of this session",
     "This is Sightline. It opens with the link that `sightline up` printed in the terminal where it was started; copy all of "
-    "it, with the token. If that terminal is gone, end the program and start it again: your work is kept.",
+    "it, with the token. Once it was opened in this browser, this page opens, too. If that terminal is gone, end the program "
+    "and start it again: your work is kept.",
 )
 LINK_IS_OLD = (
     "This link is of another session",
