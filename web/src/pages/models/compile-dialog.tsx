@@ -45,6 +45,7 @@ export function CompileDialog({ model, onClose }: { model: Model; onClose: () =>
         datasets={datasets}
         value={dataset}
         none="None (floats only, not verified on pictures)"
+        lack={isFloat ? undefined : "Integers are calibrated on pictures: choose a dataset, or a precision of floats."}
         onChange={setDataset}
       />
       <div className={form.row}>

@@ -1,5 +1,6 @@
 /** How what was made hangs together: by ids, of which some records hold the whole and others the start. */
 import type { Artifact, DatasetSummary, Deployment, MeasuredReport, Model } from "../../api/types";
+import { countOf, shortId } from "../../ui/format";
 
 /** Whether two ids, each whole or only its start, are the same. */
 export function isSameId(one: string, other: string): boolean {
@@ -36,6 +37,15 @@ export function reportsOf(id: string, reports: readonly MeasuredReport[]): Measu
 /** The dataset to offer first: the one whose present version a model was trained on, else the first. */
 export function chooseDataset(datasets: readonly DatasetSummary[], version: string | null): DatasetSummary | undefined {
   return (version ? datasets.find(({ base_id }) => isSameId(base_id, version)) : undefined) ?? datasets[0];
+}
+
+/** What stands below a choice of dataset: the version that the name means; or what to do where there is none. */
+export function tellChoice(datasets: readonly DatasetSummary[], name: string, lack?: string): string | undefined {
+  const chosen = datasets.find((one) => one.name === name);
+  if (!chosen) return datasets.length === 0 ? "There is no dataset yet: make one on the page Datasets." : lack;
+  const edits = chosen.unfrozen_edits;
+  if (edits > 0) return `${countOf(edits, "unfrozen edit")} ${edits === 1 ? "becomes" : "become"} a new version first.`;
+  return `Version ${shortId(chosen.base_id)}, ${countOf(chosen.item_count, "picture")}.`;
 }
 
 /** The splits to measure on, "test" first; pictures without a split are none. */

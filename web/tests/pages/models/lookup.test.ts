@@ -7,6 +7,7 @@ import {
   isSameId,
   measurableSplits,
   reportsOf,
+  tellChoice,
 } from "../../../src/pages/models/lookup";
 
 test("ids are the same where one is the start of the other", () => {
@@ -45,6 +46,23 @@ describe("the dataset to offer", () => {
     expect(chooseDataset(datasets, null)).toBe(datasets[0]);
   });
   test("is none where there are none", () => expect(chooseDataset([], "aa11")).toBeUndefined());
+});
+
+describe("below a choice of dataset stands", () => {
+  const dataset = { name: "parts", base_id: "aa11bb22cc33dd44", item_count: 1, unfrozen_edits: 0 } as DatasetSummary;
+  const edited = (unfrozen_edits: number) => [{ ...dataset, unfrozen_edits }];
+  test("the version that its name means", () =>
+    expect(tellChoice([dataset], "parts")).toBe("Version aa11bb22cc33, 1 picture."));
+  test("what is frozen first", () => {
+    expect(tellChoice(edited(1), "parts")).toBe("1 unfrozen edit becomes a new version first.");
+    expect(tellChoice(edited(2), "parts")).toBe("2 unfrozen edits become a new version first.");
+  });
+  test("why there has to be one, where none is chosen", () => {
+    expect(tellChoice([dataset], "", "Choose one.")).toBe("Choose one.");
+    expect(tellChoice([dataset], "")).toBeUndefined();
+  });
+  test("where to make one, where there is none", () =>
+    expect(tellChoice([], "", "Choose one.")).toContain("no dataset yet"));
 });
 
 test("splits stand in the order in which people measure on them", () => {
