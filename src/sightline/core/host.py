@@ -26,7 +26,12 @@ PACKAGES = (
 
 def count_cores() -> int:
     """The cores that this process may use. How many threads compute is a setting: `read_settings().threads`."""
-    return len(os.sched_getaffinity(0))
+    return len(list_cores())
+
+
+def list_cores() -> list[int]:
+    """Numbers of the cores that this process may use, in order."""
+    return sorted(os.sched_getaffinity(0))
 
 
 def describe_host() -> dict[str, object]:

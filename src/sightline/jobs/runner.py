@@ -18,7 +18,7 @@ from typing import Any
 import msgspec
 
 from sightline.core.errors import Conflict, SightlineError
-from sightline.core.host import now_utc
+from sightline.core.host import list_cores, now_utc
 from sightline.core.processes import describe_exit
 from sightline.core.workspace import Workspace
 from sightline.jobs.events import JobEvent
@@ -59,7 +59,7 @@ class JobRunner:
     ) -> None:
         self.workspace, self.store, self.datasets = workspace, store, datasets
         self._root = workspace.root.resolve()
-        self.cores = sorted(os.sched_getaffinity(0)) if cores is None else cores
+        self.cores = list_cores() if cores is None else cores
         self.gpus = find_gpus() if gpus is None else gpus
         self._leases = Leases(self.cores, self.gpus)
         self._running: dict[str, RunningJob] = {}
