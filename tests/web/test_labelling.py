@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -75,10 +76,10 @@ def test_the_frozen_version_holds_exactly_what_was_drawn(page: Page, platform: P
     page.get_by_role("button", name="Freeze", exact=True).click()
     expect(page.get_by_role("dialog")).to_contain_text("sightline show cells")
     show, export = page.get_by_role("dialog").locator("code").filter(has_text="sightline").all_inner_texts()
-    shown = run_printed(show, platform, tmp_path)
+    shown = run_printed(show, tmp_path)
     assert shown["statistics"]["version"] == platform.read("/v1/datasets/cells")["base_id"]
     assert shown["manifest"]["annotation_counts"] == before | {"WBC": before["WBC"] + 1}
-    run_printed(export, platform, tmp_path)
+    run_printed(export, tmp_path)
     *others, drawn = find_exported(tmp_path / "cells-coco", "BloodImage_00003.jpg")
     assert len(others) == len(labels_before)
     page.get_by_role("dialog").get_by_role("button", name="Train").click()
@@ -127,14 +128,14 @@ def tab_to(target: Locator) -> None:
     pytest.fail(f"30 presses of Tab do not lead to {target}")
 
 
-def run_printed(line: str, platform: Platform, folder: Path) -> Any:
+def run_printed(line: str, folder: Path) -> Any:
     """Run a command as the page prints it; what it answers as JSON."""
-    program, *words = line.split()
+    program, *words = shlex.split(line)
     assert program == "sightline"
     ended = subprocess.run(
         [sys.executable, "-m", "sightline", *words, "--json"],
         cwd=folder,
-        env=os.environ | {"SIGHTLINE_WORKSPACE": str(platform.workspace), "PYTHONPATH": str(ROOT / "src")},
+        env=os.environ | {"PYTHONPATH": str(ROOT / "src")},
         stdout=subprocess.PIPE,
         text=True,
         check=True,

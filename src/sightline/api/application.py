@@ -77,5 +77,5 @@ def name_operation(route: APIRoute) -> str:
 
 
 def read_session(parts: PartsOf) -> Any:
-    """Who labels here, and which Sightline serves."""
-    return {"author": parts.author, "version": __version__}
+    """Who labels here, which Sightline serves, and from which workspace."""
+    return {"author": parts.author, "version": __version__, "workspace": str(parts.workspace.root.resolve())}

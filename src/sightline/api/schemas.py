@@ -309,10 +309,11 @@ class Proposals(Answer):
 
 
 class Session(Answer):
-    """Who labels, and the version of the server."""
+    """Who labels, the version of the server, and the folder of its workspace, for commands."""
 
     author: str
     version: str
+    workspace: str
 
 
 class Problem(Answer):

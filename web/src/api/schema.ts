@@ -689,7 +689,7 @@ export interface paths {
         };
         /**
          * Read Session
-         * @description Who labels here, and which Sightline serves.
+         * @description Who labels here, which Sightline serves, and from which workspace.
          */
         get: operations["read_session"];
         put?: never;
@@ -1543,13 +1543,15 @@ export interface components {
         };
         /**
          * Session
-         * @description Who labels, and the version of the server.
+         * @description Who labels, the version of the server, and the folder of its workspace, for commands.
          */
         Session: {
             /** Author */
             author: string;
             /** Version */
             version: string;
+            /** Workspace */
+            workspace: string;
         };
         /**
          * StaleProblem

@@ -1,10 +1,13 @@
+import { useSession } from "../../api/hooks";
 import { Button } from "../../ui/button";
 import { CommandLine } from "../../ui/command-line";
 import { EmptyState } from "../../ui/empty-state";
+import { inWorkspace } from "../../ui/shell";
 import styles from "./welcome.module.css";
 
 /** The first page of a new workspace: the first step, here or in the terminal. */
 export function Welcome({ onCreate }: { onCreate: () => void }) {
+  const workspace = useSession().data?.workspace;
   return (
     <EmptyState icon="image" title="Start with your pictures">
       <p>
@@ -16,9 +19,9 @@ export function Welcome({ onCreate }: { onCreate: () => void }) {
       </Button>
       <div className={styles.terminal}>
         <h3>Or from the terminal</h3>
-        <CommandLine command="sightline import pictures/ --name parts" />
+        <CommandLine command={inWorkspace("sightline import pictures/ --name parts", workspace)} />
         <p>Pictures of a folder, with the labels beside them where there are any.</p>
-        <CommandLine command="sightline sample parts" />
+        <CommandLine command={inWorkspace("sightline sample parts", workspace)} />
         <p>Generated pictures to try things with.</p>
       </div>
     </EmptyState>

@@ -1,4 +1,4 @@
-import { useFreeze } from "../../api/hooks";
+import { useFreeze, useSession } from "../../api/hooks";
 import type { DatasetSummary, Version } from "../../api/types";
 import { Button } from "../../ui/button";
 import { CommandLine } from "../../ui/command-line";
@@ -6,6 +6,7 @@ import { Dialog } from "../../ui/dialog";
 import { countOf, shortId } from "../../ui/format";
 import { ErrorNotice, Notice } from "../../ui/notice";
 import { Progress } from "../../ui/progress";
+import { inWorkspace } from "../../ui/shell";
 import styles from "./freeze-dialog.module.css";
 
 type Props = { dataset: DatasetSummary; onTrain: () => void; onClose: () => void };
@@ -60,6 +61,7 @@ export function FreezeDialog({ dataset, onTrain, onClose }: Props) {
 
 /** The version that was made, and what can be done with it. */
 function Frozen({ name, version, onTrain, onClose }: Omit<Props, "dataset"> & { name: string; version: Version }) {
+  const workspace = useSession().data?.workspace;
   const annotations = Object.values(version.annotation_counts).reduce((sum, count) => sum + count, 0);
   return (
     <Dialog
@@ -81,8 +83,8 @@ function Frozen({ name, version, onTrain, onClose }: Omit<Props, "dataset"> & { 
       </Notice>
       <div className={styles.next}>
         <h3>In a terminal</h3>
-        <CommandLine command={`sightline show ${name}`} />
-        <CommandLine command={`sightline export ${name} --format coco --out ${name}-coco`} />
+        <CommandLine command={inWorkspace(`sightline show ${name}`, workspace)} />
+        <CommandLine command={inWorkspace(`sightline export ${name} --format coco --out ${name}-coco`, workspace)} />
       </div>
     </Dialog>
   );

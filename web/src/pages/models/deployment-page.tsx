@@ -1,10 +1,12 @@
 import { Link, useParams } from "react-router";
 import { madePath } from "../../api/addresses";
+import { useSession } from "../../api/hooks";
 import { useArtifacts, useDeployments, useModels, useReports } from "../../api/shelves";
 import type { Artifact, Deployment } from "../../api/types";
 import { CommandLine } from "../../ui/command-line";
 import { Facts } from "../../ui/facts";
 import { Card, Columns, PageHead } from "../../ui/page";
+import { inWorkspace } from "../../ui/shell";
 import { formatMoment } from "../../ui/time";
 import styles from "./deployment-page.module.css";
 import { isSameId, reportsOf } from "./lookup";
@@ -76,14 +78,14 @@ function DeploymentFacts({ deployment, artifact }: { deployment: Deployment; art
 const PORT = 8001;
 
 function HowToAsk({ name }: { name: string }) {
+  const workspace = useSession().data?.workspace;
   const url = `http://127.0.0.1:${PORT}/predict/${name}`;
   return (
     <Card title="From programs">
       <p className={styles.note}>
-        Programs ask a server of its own, which is made for many requests at once. Start it in a terminal, in this
-        workspace:
+        Programs ask a server of its own, which is made for many requests at once. Start it in a terminal:
       </p>
-      <CommandLine command={`sightline serve --port ${PORT}`} />
+      <CommandLine command={inWorkspace(`sightline serve --port ${PORT}`, workspace)} />
       <p className={styles.note}>
         Then send a picture; the answer is JSON, or with format=png the picture with it drawn:
       </p>
