@@ -1,7 +1,7 @@
 import { useEffect } from "react";
 import { Link, useParams, useSearchParams } from "react-router";
 import { datasetPath } from "../../api/addresses";
-import { useDataset } from "../../api/hooks";
+import { useDataset, useSession } from "../../api/hooks";
 import { buttonClass } from "../../ui/button";
 import { EmptyState } from "../../ui/empty-state";
 import { readFilter, writeFilter } from "../gallery/filter";
@@ -20,6 +20,11 @@ export default function LabelPage() {
   useEffect(() => {
     if (editor && categories) editor.setCategories(categories);
   }, [editor, categories]);
+  // What waited for the new link to be opened waits no longer.
+  const signedInAt = useSession().dataUpdatedAt;
+  useEffect(() => {
+    if (signedInAt > 0) editor?.retryNow();
+  }, [editor, signedInAt]);
   const { refetch } = dataset;
   useEffect(() => {
     if (!editor) return;
