@@ -4,7 +4,7 @@ import type { Editor } from "../editor/editor";
 import type { EditorSnapshot } from "../editor/snapshot";
 import type { Preview } from "../editor/tool";
 import { HANDLES, handlePoint } from "../geometry/boxes";
-import type { Size } from "../geometry/points";
+import type { BoxXyxy, Size } from "../geometry/points";
 import { toScreen, type View } from "../geometry/view";
 import { findLabel } from "../labels/document";
 import { boundsOf, geometryOf } from "../labels/shapes";
@@ -13,7 +13,7 @@ import { type Lifted, liftShapes } from "./lifting";
 import { boxOutline, findHandles, outlineOf, peakOf, ringOutline, vertexAt } from "./outline";
 import styles from "./overlay.module.css";
 import { PLATE_HEIGHT, plateWidth, shorten } from "./plates";
-import { lookOf, tagText } from "./style";
+import { lookOf, sizeText, tagText } from "./style";
 
 type Props = { editor: Editor; colours: Colours; canvas: Size };
 
@@ -124,9 +124,9 @@ function Handles({ shape: { annotation, id }, view, canvas, preview, colours }: 
         const chosen = vertex === preview?.vertex ? styles.chosen : "";
         return <circle key={chosen} cx={at.x} cy={at.y} r={6} className={`${styles.handle} ${chosen}`} />;
       })}
-      {!isMoving && (
+      {(!isMoving || geometryOf(annotation) === "box") && (
         <Name
-          text={tagText(annotation.category, annotation.confidence)}
+          text={isMoving ? sizeText(boundsOf(annotation)) : tagText(annotation.category, annotation.confidence)}
           colour={colour}
           {...nameAt(annotation, view)}
         />
@@ -155,7 +155,10 @@ function Drawing({ preview, view, canvas, colours }: DrawingProps) {
     <>
       {cross && <path d={`M0 ${cross.y}H${canvas.width}M${cross.x} 0V${canvas.height}`} className={styles.cross} />}
       {boxes.map(({ box, category }) => (
-        <Traced key={box.join()} outline={boxOutline(box, view)} colour={colours.get(category)} isFilled />
+        <g key={box.join()} style={coloured(colours.get(category))}>
+          <Traced outline={boxOutline(box, view)} colour={colours.get(category)} isFilled />
+          <Name text={sizeText(box)} colour={colours.get(category)} {...cornerOf(box, view)} />
+        </g>
       ))}
       {rings.map(({ ring, closed, category }) => (
         <g key={`${category} ${ring[0]} ${ring[1]}`} style={coloured(colours.get(category))}>
@@ -203,12 +206,15 @@ function Ringed({
 /** Where a name stands: above the topmost point of an outline, at the corner of a box. */
 function nameAt(annotation: Lifted["annotation"], view: View): { x: number; y: number } {
   const box = boundsOf(annotation) ?? [0, 0, 0, 0];
-  const left = box[0] * view.scale + view.left;
-  const top = box[1] * view.scale + view.top;
+  const { x: left, y: top } = cornerOf(box, view);
   if (geometryOf(annotation) !== "polygons" || !annotation.polygons) return { x: left, y: top };
   const width = plateWidth(shorten(tagText(annotation.category, annotation.confidence)));
   const middle = peakOf(annotation.polygons).x * view.scale + view.left - width / 2;
   return { x: Math.max(left, Math.min(middle, box[2] * view.scale + view.left - width)), y: top - 2 };
+}
+
+function cornerOf([left, top]: BoxXyxy, view: View): { x: number; y: number } {
+  return { x: left * view.scale + view.left, y: top * view.scale + view.top };
 }
 
 function coloured(colour: string | undefined): CSSProperties {

@@ -1,5 +1,8 @@
 /** How shapes look: from a category's colour to strokes, fills and letters that stay readable on it. Pure. */
 
+import { boxHeight, boxWidth } from "../geometry/boxes";
+import type { BoxXyxy } from "../geometry/points";
+
 export type Look = {
   readonly stroke: string;
   readonly fill: string;
@@ -53,4 +56,9 @@ export function luminance(rgb: readonly [number, number, number]): number {
 /** "dent", or "dent 87 %" of a model's proposal. */
 export function tagText(category: string, confidence: number | null | undefined): string {
   return confidence === null || confidence === undefined ? category : `${category} ${Math.round(confidence * 100)} %`;
+}
+
+/** "120 × 48": how wide and high a box is, pixels of the picture. */
+export function sizeText(box: BoxXyxy | null): string {
+  return box ? `${Math.round(boxWidth(box))} × ${Math.round(boxHeight(box))}` : "";
 }

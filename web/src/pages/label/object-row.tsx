@@ -1,4 +1,5 @@
 import { type MouseEvent, memo } from "react";
+import { sizeText } from "../../canvas/style";
 import type { Editor } from "../../editor/editor";
 import type { Annotation, Label } from "../../labels/annotation";
 import { boundsOf, geometryOf } from "../../labels/shapes";
@@ -122,8 +123,7 @@ function describe(annotation: Annotation): string {
 }
 
 function writeSize(annotation: Annotation): string {
-  const box = boundsOf(annotation);
-  return box ? `${Math.round(box[2] - box[0])} × ${Math.round(box[3] - box[1])}` : "";
+  return sizeText(boundsOf(annotation));
 }
 
 function isSameRow(a: Props, b: Props): boolean {
