@@ -186,6 +186,7 @@ def test_an_id_or_place_that_cannot_be_is_refused(operation):
 def test_an_edit_has_at_most_so_many_operations_and_bytes(monkeypatch):
     with pytest.raises(InvalidInput, match="expected at most 10000 operations in one edit, got 10001"):
         check(*[Remove(id="0")] * 10_001)
+    check(*[Remove(id="0")] * 10_000)
     monkeypatch.setattr(editing, "MAX_EDIT_BYTES", 1 << 20)
     ring = (0.0, 0.0, *(9.0, 9.0) * 50_000, 9.0, 0.0)
     check(put(polygons=(ring,)))
@@ -230,3 +231,22 @@ def test_the_history_tells_what_an_edit_did():
     assert told == "added 2 cat; changed 1 dog; removed 1 dog; reviewed by a person"
     many = [Put(id=str(number), annotation=Annotation(category=f"c{number}")) for number in range(8)]
     assert describe_operations(many, LabelState()) == "added 1 c0, 1 c1, 1 c2, 1 c3, 1 c4, 3 others"
+
+
+def test_what_is_right_stays_as_it_was_sent():
+    reviews = [Review(seen_by=viewer) for viewer in ("human", "model", "nobody", None)]
+    operations = (put(place=0), put(place=7), Remove(id="0"), *reviews)
+    assert check(*operations) == operations
+
+
+def test_only_those_who_can_look_have_looked():
+    with pytest.raises(InvalidInput, match="operation 0: expected human, model, nobody or null, got 'cat'; say who looked"):
+        check(Review(seen_by="cat"))
+
+
+def test_an_edit_is_as_large_as_its_numbers_and_letters(monkeypatch):
+    monkeypatch.setattr(editing, "MAX_EDIT_BYTES", 100 + 6 * 8 + 4)  # an annotation, six numbers, four letters
+    triangle = (1.0, 1.0, 9.0, 1.0, 1.0, 9.0)
+    assert len(check(put(polygons=(triangle,), attributes={"ab": "cd"}))) == 1
+    with pytest.raises(InvalidInput, match="send several edits"):
+        check(put(polygons=(triangle,), attributes={"ab": "cde"}))
