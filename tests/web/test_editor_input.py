@@ -92,3 +92,28 @@ def test_a_picture_takes_several_labels_of_its_whole_by_their_keys(page: Page, p
     for key in "132":
         page.keyboard.press(key)
     expect(labels).to_have_text(["RBC", "Platelets"])
+
+
+def test_proposals_are_gone_through_by_keys_and_the_rest_is_rejected_at_once(page: Page, platform: Platform) -> None:
+    url, headers = f"{platform.url}/v1/datasets/cells/items/7", {"Authorization": f"Bearer {platform.token}"}
+    item = platform.read("/v1/datasets/cells/items/7")
+    boxes = [[100 * n, 50, 100 * n + 50, 90] for n in range(1, 5)]
+    proposals = [{"category": "RBC", "box_xyxy": box, "origin": "model", "confidence": 0.5} for box in boxes]
+    operations = [{"kind": "put", "id": f"proposal-{n}", "annotation": one} for n, one in enumerate(proposals)]
+    edit = {"edit_id": "of-a-model-1", "revision": item["revision"], "blob": item["blob"], "operations": operations}
+    httpx.post(f"{url}/edits", headers=headers, json=edit, trust_env=False).raise_for_status()
+    open_editor(page, platform.url, 7)
+    for key in (".", "Enter", ".", "Delete", "."):
+        page.keyboard.press(key)
+    expect(objects(page)).to_have_count(3)
+    expect(objects(page).nth(1)).to_have_attribute("aria-selected", "true")
+    reject, panel = page.get_by_role("button", name="Reject all"), page.get_by_role("complementary").bounding_box()
+    accept = page.get_by_role("button", name="Accept all").bounding_box()
+    assert accept is not None
+    assert panel is not None
+    assert accept["x"] + accept["width"] <= panel["x"] + panel["width"]
+    reject.click()
+    expect(objects(page)).to_have_count(1)
+    expect(page.get_by_text("All saved")).to_be_visible()
+    (kept,) = platform.read_labels(7)
+    assert (kept["id"], kept["annotation"].get("origin", "human")) == ("proposal-3", "human")

@@ -60,15 +60,17 @@ export function ProposalPanel({ editor, asking }: { editor: Editor; asking: Prop
   return (
     <section className={styles.panel} aria-label="Proposals">
       {ids.length > 0 && (
-        <div className={styles.row}>
+        <>
           <span className={styles.words}>{countOf(ids.length, "proposal")}</span>
-          <Button icon="remove" onClick={rejectAll}>
-            Reject all
-          </Button>
-          <Button icon="check" onClick={acceptAll}>
-            Accept all
-          </Button>
-        </div>
+          <div className={styles.row}>
+            <Button className={styles.half ?? ""} onClick={rejectAll}>
+              Reject all
+            </Button>
+            <Button className={styles.half ?? ""} onClick={acceptAll}>
+              Accept all
+            </Button>
+          </div>
+        </>
       )}
       {predictors.length > 0 && (
         <div className={styles.row}>
