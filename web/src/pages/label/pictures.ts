@@ -2,19 +2,21 @@
 import { pictureUrl } from "../../api/addresses";
 import { Picture } from "../../canvas/picture";
 import type { LabelledItem } from "../../labels/annotation";
+import { RecentPixels } from "./recent-pixels";
 import { loadItem } from "./requests";
 
 export type Loaded = { readonly item: LabelledItem; readonly picture: Picture };
 
-/** So many pictures' pixels are kept: this one, its neighbours, and where one came from. */
+/** So many pictures' pixels are kept, if they take no more than so many bytes: this one, its neighbours, and where one came from. */
 const KEPT = 4;
+const KEPT_BYTES = 256 << 20;
 /** Labels that were loaded ahead are used no later, ms: somebody else may work on the same dataset. */
 const FRESH = 60_000;
 
 export class PictureLoader {
   readonly #dataset: string;
-  /** By blob: pixels never change. The one used last comes last. */
-  readonly #pixels = new Map<string, Promise<ImageBitmap>>();
+  /** By blob: pixels never change. */
+  readonly #pixels = new RecentPixels<Promise<ImageBitmap>>(KEPT, KEPT_BYTES);
   /** Labels change, so what was loaded ahead is used once. */
   readonly #ahead = new Map<number, { readonly item: Promise<LabelledItem>; readonly since: number }>();
 
@@ -43,15 +45,11 @@ export class PictureLoader {
   }
 
   #loadPixels(item: LabelledItem): Promise<ImageBitmap> {
-    const known = this.#pixels.get(item.blob);
-    const pixels = known ?? fetchPixels(pictureUrl(this.#dataset, item), item);
-    this.#pixels.delete(item.blob);
-    this.#pixels.set(item.blob, pixels);
-    if (!known) pixels.catch(() => this.#pixels.delete(item.blob));
-    for (const blob of this.#pixels.keys()) {
-      if (this.#pixels.size <= KEPT) break;
-      this.#pixels.delete(blob);
-    }
+    const known = this.#pixels.use(item.blob);
+    if (known) return known;
+    const pixels = fetchPixels(pictureUrl(this.#dataset, item), item);
+    this.#pixels.keep(item.blob, pixels, 4 * item.width * item.height);
+    pixels.catch(() => this.#pixels.drop(item.blob));
     return pixels;
   }
 }
