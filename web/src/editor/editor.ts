@@ -35,6 +35,8 @@ export type Editor = Labelling &
     readonly dismissNotice: () => void;
     /** The user read why the server refused an edit. */
     readonly dismissRefused: () => void;
+    /** Sends the edit that was refused once more. */
+    readonly retryRefused: () => void;
     /** Sends what waits now, for example when the browser says that it is online again. */
     readonly retryNow: () => void;
     /** Whether closing the page now leaves edits that only this browser has. */
@@ -71,6 +73,7 @@ export function createEditor(ports: EditorPorts): Editor {
     setBrushRadius: (radius) => setBrushRadius(core, radius),
     dismissNotice: () => core.change({ notice: null }),
     dismissRefused: () => core.sender.dismissRefused(),
+    retryRefused: () => core.sender.retryRefused(),
     retryNow: () => core.sender.retryNow(),
     hasUnsent: () => core.sender.countWaiting() > 0,
     close: () => core.sender.close(),

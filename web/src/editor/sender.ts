@@ -6,7 +6,7 @@
  */
 import type { LabelDocument, LabelledItem, Operation } from "../labels/annotation";
 import { findAdded } from "../labels/document";
-import type { Renames } from "../labels/renames";
+import { type Renames, renameOperations } from "../labels/renames";
 import { waitForOutcome } from "./answers";
 import { waitAfter } from "./backoff";
 import { Outbox, RENEW_MS, type RefusedEdit, type UnsentEdit } from "./outbox";
@@ -104,11 +104,26 @@ export class Sender {
   /** Categories have other names now: the server knows no old ones. */
   rename(renames: Renames): void {
     this.#backlog.rename(renames);
+    this.#refused = this.#refused.map((edit) => ({
+      ...edit,
+      operations: renameOperations(edit.operations, renames),
+    }));
   }
 
   retryNow(): void {
     this.#backlog.hurry();
     this.#wake();
+  }
+
+  /** Sends the refused edit again, behind those that wait: what refused it may have been mended meanwhile. */
+  retryRefused(): void {
+    const [refused] = this.#refused;
+    if (!refused) return;
+    const { message: _, ...edit } = refused;
+    const again = { ...edit, number: this.#number++, sender: this.#name };
+    this.#outbox.keep(again);
+    this.dismissRefused();
+    this.#take([again]);
   }
 
   /** The user read why the server refused an edit; it is not kept any longer. */

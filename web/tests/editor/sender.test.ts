@@ -188,6 +188,26 @@ test("a refused edit is kept aside, said in the server's words, and the rest goe
   expect(world.storage.keysWith("sightline.refused.")).toEqual([]);
 });
 
+test("a refused edit is sent again when the user says so, under the names that its categories have by now", async () => {
+  const { world, page } = start();
+  const hasOldName = (edit: { readonly operations: readonly Operation[] }) =>
+    edit.operations.some((one) => one.kind === "put" && one.annotation.category === A.category);
+  world.server.refuses = (edit) => (hasOldName(edit) ? "no such category" : null);
+  page.edit([put("x")]);
+  await world.clock.pass(1);
+  expect(page.sender.state().kind).toBe("refused");
+  page.sender.retryRefused();
+  await world.clock.pass(1);
+  expect(page.sender.state()).toMatchObject({ kind: "refused", message: "no such category" });
+  page.sender.rename(new Map([[A.category, "renamed"]]));
+  page.sender.retryRefused();
+  await world.clock.pass(1);
+  expect(page.sender.state()).toEqual({ kind: "saved" });
+  expect(page.ids()).toEqual(["x"]);
+  expect(world.server.picture(0).document.labels[0]?.annotation.category).toBe("renamed");
+  expect(world.storage.keysWith("sightline.refused.")).toEqual([]);
+});
+
 test("pictures wait for their own edits only", async () => {
   const { world, page } = start();
   page.open(world, 1);

@@ -21,7 +21,15 @@ export function Messages({ editor, error, onRetry, words, isLoading }: Props) {
   return (
     <div className={styles.messages}>
       {refused && (
-        <Notice kind="error" action={<Button onClick={editor.dismissRefused}>Discard it</Button>}>
+        <Notice
+          kind="error"
+          action={
+            <>
+              <Button onClick={editor.retryRefused}>Try again</Button>
+              <Button onClick={editor.dismissRefused}>Discard it</Button>
+            </>
+          }
+        >
           An edit of picture {refused.position + 1} was refused and is kept aside; the picture shows what the server
           has. {refused.message}
         </Notice>
