@@ -1,6 +1,9 @@
+import { useState } from "react";
 import type { Editor } from "../../editor/editor";
 import { ACTIONS, type ActionName, type KeyGroup } from "../../editor/keys";
+import { Button } from "../../ui/button";
 import { Dialog } from "../../ui/dialog";
+import { KeyChanges } from "./key-changes";
 import { splitChord } from "./key-names";
 import styles from "./key-panel.module.css";
 
@@ -18,17 +21,24 @@ const POINTER: readonly Row[] = [
   { label: "Select all within", chords: ["Drag", "Ctrl + drag"] },
 ];
 
-/** All keys, as they are bound now. */
+/** All keys, as they are bound now, and a way to change them. */
 export function KeyPanel({ editor, onClose }: { editor: Editor; onClose: () => void }) {
-  const groups = groupActions(editor);
+  const [isChanging, setIsChanging] = useState(false);
+  const turn = (
+    <Button onClick={() => setIsChanging(!isChanging)}>{isChanging ? "Show all keys" : "Change keys"}</Button>
+  );
   return (
-    <Dialog title="Keys" onClose={onClose} wide>
-      <div className={styles.groups}>
-        {[...groups].map(([group, rows]) => (
-          <KeyTable key={group} title={group} rows={rows} />
-        ))}
-        <KeyTable title="Pointer" rows={POINTER} />
-      </div>
+    <Dialog title="Keys" onClose={onClose} wide actions={turn}>
+      {isChanging ? (
+        <KeyChanges editor={editor} />
+      ) : (
+        <div className={styles.groups}>
+          {[...groupActions(editor)].map(([group, rows]) => (
+            <KeyTable key={group} title={group} rows={rows} />
+          ))}
+          <KeyTable title="Pointer" rows={POINTER} />
+        </div>
+      )}
     </Dialog>
   );
 }

@@ -3,6 +3,7 @@ import { useEffect, useState, useSyncExternalStore } from "react";
 
 import { createEditor, type Editor } from "../../editor/editor";
 import type { EditorSnapshot } from "../../editor/snapshot";
+import { loadKeys } from "./own-keys";
 import { loadItem, sendEdit } from "./requests";
 
 /** A part of the snapshot; who asks renders again only when that part is another value. */
@@ -26,6 +27,7 @@ export function useEditor(dataset: string): Editor | null {
   const [editor, setEditor] = useState<Editor | null>(null);
   useEffect(() => {
     const made = createBrowserEditor(dataset);
+    made.setBindings(loadKeys());
     setEditor(made);
     const ends = new AbortController();
     const { signal } = ends;
