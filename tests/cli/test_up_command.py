@@ -35,10 +35,17 @@ class Up(NamedTuple):
         return self.process.returncode, out, err
 
 
+def heed_hang_ups() -> None:
+    """Also where the tests themselves run under `nohup`."""
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
 @contextmanager
 def start(workspace: Path, *options: str) -> Iterator[Up]:
     command = [sys.executable, "-m", "sightline", "up", "--port", "0", "--workspace", str(workspace), "--json", *options]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=heed_hang_ups
+    ) as process:
         try:
             assert process.stdout is not None
             ready = json.loads(process.stdout.readline())

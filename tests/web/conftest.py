@@ -10,7 +10,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_play
 PATIENCE_MS = 30_000  # a page that takes a moment answers late where other tests compute
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # not longer: an event loop runs in this thread as long as Playwright does
 def browser() -> Iterator[Browser]:
     """Chromium; the tests are skipped where it is missing, except on CI, which installs it."""
     path = find_chromium()

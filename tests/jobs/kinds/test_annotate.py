@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from following import Follower
 from small_artifacts import write_halves
+from waiting import wait_until
 
 from sightline.core.annotations import Annotation
 from sightline.core.categories import Categories
@@ -109,7 +110,7 @@ def test_only_a_dataset_itself_can_be_annotated(parts: Workspace) -> None:
 def test_a_killed_job_goes_on_beside_a_person_who_labels(parts: Workspace, follower: Follower) -> None:
     dataset = follower.runner.datasets.open("parts")
     job = follower.ask("annotate", dataset="parts", **{"with": "halves"})
-    follower.wait(job, lambda now: now.state == "running" and follower.runner.folder(job.id).read_mark() is not None)
+    wait_until(lambda: follower.runner.folder(job.id).read_mark() is not None)  # long before it has opened the model
     os.kill(follower.find_process(job), signal.SIGKILL)
     dataset.append_edit(5, "edit-by-hand", dataset.read_item(5).revision, [Put(id="new", annotation=BY_HAND)], "ada")
     done = follower.wait_for(job, "succeeded")
