@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Header, Query
 
 from sightline.api import job_schemas as schemas
-from sightline.api.parts import PartsOf
+from sightline.api.parts import Parts, PartsOf
 from sightline.api.schemas import MOST
 from sightline.core.errors import InvalidInput
 from sightline.jobs.kinds.table import load_kind
@@ -106,7 +106,7 @@ def read_progress(job_id: str, parts: PartsOf) -> Any:
     return {"events": parts.jobs.folder(job_id).read_events()}
 
 
-def submit(parts: PartsOf, kind: str, arguments: dict[str, Any], key: str | None) -> Any:
+def submit(parts: Parts, kind: str, arguments: dict[str, Any], key: str | None) -> Any:
     """Put a job into the queue. Raises: what the verb would raise for these arguments."""
     if key is not None and not key.isascii():
         raise InvalidInput(f"expected an Idempotency-Key of ASCII characters, got {key!r}; make a random one")
