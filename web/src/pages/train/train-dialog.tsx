@@ -186,7 +186,7 @@ function SeedField({
       inputMode="numeric"
       value={value}
       error={isRight ? undefined : "A whole number from 0 on"}
-      hint="The same seed repeats a training"
+      hint="The same seed begins alike"
       onChange={(event) => onChange(event.target.value)}
     />
   );
