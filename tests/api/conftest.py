@@ -35,10 +35,10 @@ def parts(workspace: Workspace) -> Workspace:
 @pytest.fixture
 def api(workspace: Workspace) -> Iterator[TestClient]:
     """The whole application over the workspace, called in this process as a program calls it."""
-    session = Session(port=8000)
+    session = Session(port=8000, author="ada")
     headers = {"Authorization": f"Bearer {session.token}"}
     with (
-        open_parts(workspace, "ada") as parts,
+        open_parts(workspace) as parts,
         TestClient(make_platform(parts, session), f"http://127.0.0.1:{session.port}", headers=headers) as client,
     ):
         yield client

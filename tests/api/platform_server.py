@@ -31,7 +31,7 @@ class Running(NamedTuple):
 def run_app(make: Callable[[Session], ASGIApp], on_end: Callable[[], None] = lambda: None) -> Iterator[Running]:
     """Serve an application on a free port for as long as a block of code needs it."""
     listener = listen("127.0.0.1", 0)
-    session = Session(port=listener.getsockname()[1])
+    session = Session(port=listener.getsockname()[1], author="ada")
     ready = threading.Event()
     server = make_server(make(session), ready.set, on_end)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})

@@ -89,7 +89,7 @@ def test_jobs_are_stopped_and_cancelled(api: TestClient) -> None:
 @pytest.fixture
 def served(workspace: Workspace) -> Iterator[tuple[Running, JobRunner]]:
     """A server, since only that streams."""
-    with open_parts(workspace, "ada") as parts, run_app(lambda session: make_platform(parts, session)) as up:
+    with open_parts(workspace) as parts, run_app(lambda session: make_platform(parts, session)) as up:
         yield up, parts.jobs
 
 
@@ -157,7 +157,7 @@ def test_a_job_that_is_killed_goes_on_in_the_same_stream(served: tuple[Running, 
 
 
 def test_streams_end_when_the_server_ends(workspace: Workspace, client: httpx.Client) -> None:
-    with open_parts(workspace, "ada") as parts:
+    with open_parts(workspace) as parts:
         with run_app(lambda session: make_platform(parts, session), parts.jobs.begin_to_close) as up:
             client.base_url, client.headers = httpx.URL(up.url), httpx.Headers(up.bearer)  # type: ignore[assignment]
             job = client.post("/v1/deploy", json={"artifact": "steps-10000"}).json()

@@ -6,6 +6,7 @@ from platform_server import Running, answer_lifespan, run_app
 from starlette.types import Receive, Scope, Send
 
 from sightline.api.session import Session, SessionGuard
+from sightline.core.errors import InvalidInput
 
 
 async def let_in(scope: Scope, receive: Receive, send: Send) -> None:
@@ -128,6 +129,12 @@ def test_every_answer_carries_what_keeps_pages_apart(client: httpx.Client, runni
 
 
 def test_secrets_are_new_each_time_and_not_shown() -> None:
-    first, second = Session(port=8000), Session(port=8000)
+    first, second = (Session(port=8000, author="ada") for _ in range(2))
     assert len({first.token, first.cookie, second.token, second.cookie}) == 4 and len(first.token) >= 43  # 256 bits
     assert first.token not in repr(first) and first.cookie not in str(first)
+
+
+@pytest.mark.parametrize("author", ["x" * 201, "\udc80"])
+def test_an_author_whom_the_journal_cannot_name_is_refused_at_the_start(author: str) -> None:
+    with pytest.raises(InvalidInput, match="expected an author's name"):
+        Session(port=8000, author=author)

@@ -144,7 +144,7 @@ def test_an_import_that_is_killed_by_what_it_reads_does_not_take_the_server_with
 
 @pytest.fixture
 def running(workspace: Workspace) -> Iterator[Running]:
-    with open_parts(workspace, "ada") as parts, run_app(lambda session: make_platform(parts, session)) as running:
+    with open_parts(workspace) as parts, run_app(lambda session: make_platform(parts, session)) as running:
         yield running
 
 
@@ -201,7 +201,7 @@ def test_an_import_ends_with_the_server(workspace: Workspace, monkeypatch: pytes
     monkeypatch.setattr(uploads, "COMMAND", (sys.executable, "-c", code))
     monkeypatch.setattr(server, "SHUTDOWN_GRACE_S", 1)
     body = FORM + b"\r\n--b--\r\n"
-    with open_parts(workspace, "ada") as parts:
+    with open_parts(workspace) as parts:
         with run_app(lambda session: make_platform(parts, session)) as running:
             client = connect(running, len(body))
             client.sendall(body)

@@ -6,7 +6,7 @@ from typing import Any
 
 import anyio
 import anyio.to_thread
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from fastapi.routing import APIRoute
 
 from sightline import __version__
@@ -28,6 +28,8 @@ from sightline.api import (
 from sightline.api.openapi import describe_problems
 from sightline.api.pages import Pages
 from sightline.api.parts import Parts, PartsOf
+from sightline.api.people import PersonOf
+from sightline.api.roles import check_role
 
 THREADS = 16  # blocking calls at once; each waits for the disk or for SQLite's one writer
 ROUTERS = (datasets, items, pictures, categories, versions, predictors, jobs, job_events, shelves, deployments, machine)
@@ -35,7 +37,7 @@ DESCRIPTION = "Datasets with their labels, jobs, and what jobs make of them: the
 
 
 def make_application(parts: Parts | None, pages: Pages | None = None) -> FastAPI:
-    """The ASGI application, which asks nobody who they are: `SessionGuard` does.
+    """The ASGI application, which `SessionGuard` tells who asks.
 
     Args:
         parts: what the handlers work on; None: only its schema is wanted.
@@ -50,6 +52,7 @@ def make_application(parts: Parts | None, pages: Pages | None = None) -> FastAPI
         redoc_url=None,
         redirect_slashes=False,
         lifespan=bound_threads,
+        dependencies=[Depends(check_role)],
         generate_unique_id_function=name_operation,
         separate_input_output_schemas=False,
         responses={"default": {"model": schemas.Problem, "description": "A refusal"}},
@@ -76,6 +79,6 @@ def name_operation(route: APIRoute) -> str:
     return route.name
 
 
-def read_session(parts: PartsOf) -> Any:
+def read_session(parts: PartsOf, person: PersonOf) -> Any:
     """Who labels here, which Sightline serves, and from which workspace."""
-    return {"author": parts.author, "version": __version__, "workspace": str(parts.workspace.root.resolve())}
+    return {"author": person.name, "version": __version__, "workspace": str(parts.workspace.root.resolve())}

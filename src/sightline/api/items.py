@@ -6,7 +6,8 @@ import msgspec
 from fastapi import APIRouter, Path, Query
 
 from sightline.api import schemas
-from sightline.api.parts import DatasetOf, PartsOf
+from sightline.api.parts import DatasetOf
+from sightline.api.people import PersonOf
 from sightline.data.editing import Operation
 from sightline.store.datasets import MAX_PAGE
 
@@ -45,10 +46,10 @@ def read_item(dataset: DatasetOf, position: PositionOf) -> Any:
     response_model_exclude_defaults=True,
     responses={409: {"model": schemas.StaleProblem, "description": "The picture was edited meanwhile"}},
 )
-def append_edit(dataset: DatasetOf, parts: PartsOf, position: PositionOf, edit: schemas.Edit) -> Any:
+def append_edit(dataset: DatasetOf, person: PersonOf, position: PositionOf, edit: schemas.Edit) -> Any:
     """Change the labels of a picture. Sent again under the same `edit_id` it changes nothing more."""
     operations = msgspec.convert(edit.model_dump()["operations"], list[Operation])
-    return dataset.append_edit(position, edit.edit_id, edit.revision, operations, parts.author, blob=edit.blob)
+    return dataset.append_edit(position, edit.edit_id, edit.revision, operations, person.name, blob=edit.blob)
 
 
 @router.get("/{position}/edits", response_model=schemas.History)
@@ -58,6 +59,6 @@ def read_history(dataset: DatasetOf, position: PositionOf) -> Any:
 
 
 @router.post("/{position}/restore", response_model=schemas.LabelledItem, response_model_exclude_defaults=True)
-def restore_item(dataset: DatasetOf, parts: PartsOf, position: PositionOf, restoring: schemas.Restoring) -> Any:
+def restore_item(dataset: DatasetOf, person: PersonOf, position: PositionOf, restoring: schemas.Restoring) -> Any:
     """Bring back the labels of an earlier revision, as one more edit."""
-    return dataset.restore(position, restoring.revision, restoring.edit_id, parts.author, blob=restoring.blob)
+    return dataset.restore(position, restoring.revision, restoring.edit_id, person.name, blob=restoring.blob)

@@ -6,6 +6,7 @@ from fastapi import APIRouter, Header, Query
 
 from sightline.api import job_schemas as schemas
 from sightline.api.parts import Parts, PartsOf
+from sightline.api.people import Person, PersonOf
 from sightline.api.schemas import MOST
 from sightline.core.errors import InvalidInput
 from sightline.jobs.kinds.table import load_kind
@@ -26,36 +27,36 @@ router = APIRouter(tags=["Jobs"])
 
 
 @router.post("/v1/train", status_code=202, response_model=schemas.Job)
-def train(request: schemas.Train, parts: PartsOf, key: KeyOf = None) -> Any:
+def train(request: schemas.Train, parts: PartsOf, person: PersonOf, key: KeyOf = None) -> Any:
     """Train a Model on a dataset, whose labels are frozen first."""
     arguments = request.model_dump(exclude={"version"})
     if request.version is not None:
         arguments["dataset"] += f"@{request.version}"
-    return submit(parts, "train", arguments, key)
+    return submit(parts, person, "train", arguments, key)
 
 
 @router.post("/v1/compile", status_code=202, response_model=schemas.Job)
-def compile_artifact(request: schemas.Compile, parts: PartsOf, key: KeyOf = None) -> Any:
+def compile_artifact(request: schemas.Compile, parts: PartsOf, person: PersonOf, key: KeyOf = None) -> Any:
     """Compile a Model for a device into an Artifact."""
-    return submit(parts, "compile", request.model_dump(), key)
+    return submit(parts, person, "compile", request.model_dump(), key)
 
 
 @router.post("/v1/deploy", status_code=202, response_model=schemas.Job)
-def deploy(request: schemas.Deploy, parts: PartsOf, key: KeyOf = None) -> Any:
+def deploy(request: schemas.Deploy, parts: PartsOf, person: PersonOf, key: KeyOf = None) -> Any:
     """Have an Artifact answer under a name."""
-    return submit(parts, "deploy", request.model_dump(), key)
+    return submit(parts, person, "deploy", request.model_dump(), key)
 
 
 @router.post("/v1/measure", status_code=202, response_model=schemas.Job)
-def measure(request: schemas.Measure, parts: PartsOf, key: KeyOf = None) -> Any:
+def measure(request: schemas.Measure, parts: PartsOf, person: PersonOf, key: KeyOf = None) -> Any:
     """Measure accuracy and speed into a Report."""
-    return submit(parts, "measure", request.model_dump(), key)
+    return submit(parts, person, "measure", request.model_dump(), key)
 
 
 @router.post("/v1/annotate", status_code=202, response_model=schemas.Job)
-def annotate(request: schemas.Annotate, parts: PartsOf, key: KeyOf = None) -> Any:
+def annotate(request: schemas.Annotate, parts: PartsOf, person: PersonOf, key: KeyOf = None) -> Any:
     """Propose labels for the pictures that no person looked at."""
-    return submit(parts, "annotate", request.model_dump(by_alias=True), key)
+    return submit(parts, person, "annotate", request.model_dump(by_alias=True), key)
 
 
 @router.get("/v1/jobs", response_model=schemas.Jobs)
@@ -106,11 +107,11 @@ def read_progress(job_id: str, parts: PartsOf) -> Any:
     return {"events": parts.jobs.folder(job_id).read_events()}
 
 
-def submit(parts: Parts, kind: str, arguments: dict[str, Any], key: str | None) -> Any:
+def submit(parts: Parts, person: Person, kind: str, arguments: dict[str, Any], key: str | None) -> Any:
     """Put a job into the queue. Raises: what the verb would raise for these arguments."""
     if key is not None and not key.isascii():
         raise InvalidInput(f"expected an Idempotency-Key of ASCII characters, got {key!r}; make a random one")
-    return describe_job(parts.jobs.submit(kind, arguments, parts.author, key))
+    return describe_job(parts.jobs.submit(kind, arguments, person.name, key))
 
 
 def describe_job(job: Job) -> dict[str, Any]:

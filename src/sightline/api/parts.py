@@ -20,7 +20,6 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         jobs: the runner, `JobRunner(workspace, JobStore(database), store)`; whoever makes the parts starts and closes it.
-        author: who is written down for each edit.
         decoders: how many pictures may be decoded at once.
         predicting: lets one prediction run at a time.
     """
@@ -29,7 +28,6 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     store: DatasetStore
     predictors: PredictorShelf
     jobs: JobRunner
-    author: str
     decoders: anyio.CapacityLimiter
     predicting: anyio.CapacityLimiter
     _claimed: set[str] = msgspec.field(default_factory=set)

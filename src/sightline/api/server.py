@@ -21,7 +21,7 @@ from sightline.jobs.runner import JobRunner
 from sightline.serving.process.listening import is_loopback, open_listener
 from sightline.serving.process.signals import serve_until_signal
 from sightline.store.database import DATABASE_NAME, open_database
-from sightline.store.datasets import DatasetStore, check_author
+from sightline.store.datasets import DatasetStore
 from sightline.store.jobs import JobStore
 
 DEFAULT_PORT = 8000
@@ -56,13 +56,11 @@ def listen(host: str, port: int | None) -> socket.socket:
 
 
 @contextmanager
-def open_parts(workspace: Workspace, author: str) -> Iterator[Parts]:
+def open_parts(workspace: Workspace) -> Iterator[Parts]:
     """The parts of a platform over a workspace, which is made where there is none; closed at the end, running jobs with them.
 
-    Raises: Conflict while another server has the workspace; InvalidInput for an author whom the journal cannot name; what
-        opening the database raises.
+    Raises: Conflict while another server has the workspace; what opening the database raises.
     """
-    check_author(author)
     workspace = Workspace(workspace.root, takes_paths=False)
     workspace.root.mkdir(parents=True, exist_ok=True)
     database = open_database(workspace.root / DATABASE_NAME)
@@ -75,7 +73,6 @@ def open_parts(workspace: Workspace, author: str) -> Iterator[Parts]:
             store=store,
             predictors=predictors,
             jobs=jobs,
-            author=author,
             decoders=anyio.CapacityLimiter(DECODERS),
             predicting=anyio.CapacityLimiter(1),
         )

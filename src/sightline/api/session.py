@@ -18,8 +18,10 @@ from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from sightline.api.notices import LINK_IS_OLD, SIGN_IN, answer_notice
+from sightline.api.people import Person, set_person
 from sightline.serving.http.guard import SECURITY_HEADERS
 from sightline.serving.http.problems import make_problem
+from sightline.store.datasets import check_author
 
 TOKEN_BYTES = 32
 LOOPBACK_HOSTS = ("127.0.0.1", "localhost", "[::1]")
@@ -32,17 +34,24 @@ API = "/v1"
 class Session(msgspec.Struct, frozen=True, kw_only=True):
     """The one session of a server.
 
+    Raises: InvalidInput for an author whom the journal cannot name.
+
     Attributes:
         port: where the server listens.
+        author: the name of whoever has the link.
         host: at which address, as its link has it.
         token: what the link and programs show.
         cookie: what browsers show; another secret, so that no page's address ever held it.
     """
 
     port: int
+    author: str
     host: str = LOOPBACK_HOSTS[0]
     token: str = msgspec.field(default_factory=lambda: secrets.token_urlsafe(TOKEN_BYTES))
     cookie: str = msgspec.field(default_factory=lambda: secrets.token_urlsafe(TOKEN_BYTES))
+
+    def __post_init__(self) -> None:
+        check_author(self.author)
 
     def __repr__(self) -> str:
         return f"Session(port={self.port})"  # no secrets in logs and tracebacks
@@ -80,6 +89,7 @@ class SessionGuard:
     def __init__(self, app: ASGIApp, session: Session) -> None:
         self._app = app
         self._session = session
+        self._person = Person(session.author, "admin")
         self._hosts = session.hosts
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -111,6 +121,7 @@ class SessionGuard:
         if scope["path"] == "/" and scope["method"] == "GET" and b"token=" in scope["query_string"]:
             return self._sign_in(scope["query_string"])
         if self._is_known(headers):
+            set_person(scope, self._person)
             return None
         if scope["path"] == API or scope["path"].startswith(f"{API}/"):
             detail = "expected the session's token as a cookie or as Authorization: Bearer TOKEN; `sightline up` prints it"

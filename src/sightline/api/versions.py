@@ -6,6 +6,7 @@ from fastapi import APIRouter
 
 from sightline.api import schemas
 from sightline.api.parts import DatasetOf, PartsOf
+from sightline.api.people import PersonOf
 from sightline.core.errors import SightlineError
 from sightline.data.versions import DatasetVersion, open_version
 
@@ -39,6 +40,6 @@ def list_versions(dataset: DatasetOf, parts: PartsOf) -> Any:
 
 
 @router.post("", status_code=201, response_model=schemas.Version)
-def freeze_dataset(dataset: DatasetOf, parts: PartsOf) -> Any:
+def freeze_dataset(dataset: DatasetOf, person: PersonOf) -> Any:
     """Freeze the labels as they are now into a new version, from which edits go on."""
-    return describe_version(dataset.freeze(parts.author))
+    return describe_version(dataset.freeze(person.name))

@@ -44,7 +44,7 @@ def up_command(
     listener = listen(host, port)
     url = format_url(listener)
     address, _, bound = url.rpartition("/")[2].rpartition(":")
-    session = Session(port=int(bound), host=address)
+    session = Session(port=int(bound), host=address, author=author or find_user())
     link = f"{url}/?token={session.token}"
 
     def announce() -> None:
@@ -53,7 +53,7 @@ def up_command(
         terminal.say(f"label the pictures of {home.root} at {url if as_json else link}")  # no token among what is logged
         terminal.finish({"url": url, "token": session.token, "link": link, "workspace": home.root})
 
-    with open_parts(home, author or find_user()) as parts:
+    with open_parts(home) as parts:
         run_platform(make_platform(parts, session), listener, announce, parts.jobs.begin_to_close)
         if left := parts.jobs.close():
             terminal.note(describe_left(left))
