@@ -138,3 +138,16 @@ def test_secrets_are_new_each_time_and_not_shown() -> None:
 def test_an_author_whom_the_journal_cannot_name_is_refused_at_the_start(author: str) -> None:
     with pytest.raises(InvalidInput, match="expected an author's name"):
         Session(port=8000, author=author)
+
+
+def test_a_client_of_powerai_vision_shows_the_token_in_its_own_header(client: httpx.Client, running: Running) -> None:
+    known = {"X-Auth-Token": running.session.token}
+    assert client.get(f"{running.url}/api/datasets", headers=known).text == "in"
+    assert client.post(f"{running.url}/api/datasets", headers=known).text == "in"  # no page of another site can send it
+    for given in ("wrong", ""):
+        refused = client.get(f"{running.url}/api/datasets", headers={"X-Auth-Token": given})
+        assert refused.status_code == 401 and refused.headers["content-type"] == "application/json"
+        told = refused.json()
+        assert (told["result"], told["fault"]) == ("fail", "Failed to parse token.")
+    elsewhere = client.get(f"{running.url}/api/datasets", headers={**known, "Host": "evil.example"})
+    assert elsewhere.status_code == 400 and "Host" in elsewhere.json()["fault"]

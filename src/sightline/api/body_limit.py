@@ -3,16 +3,23 @@
 A body that says its length is refused before it is read, any other once it is too long.
 """
 
+import re
+
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from sightline.serving.http.problems import make_problem
+from sightline.api.refusals import make_refusal
 
 MAX_JSON_BYTES = 16 << 20  # some 40,000 polygons of 20 points
 MAX_PICTURE_BYTES = 64 << 20
 JSON = "application/json"
-UPLOAD = ("POST", "/v1/datasets")
+UPLOADS = re.compile(r"/v1/datasets|/api/datasets/(import|[^/]+/files)/?")
+
+
+def is_upload(method: str, path: str) -> bool:
+    """Whether a request's body are files that go to the disk as they come, however many."""
+    return method == "POST" and UPLOADS.fullmatch(path) is not None
 
 
 class BodyLimit:
@@ -23,7 +30,7 @@ class BodyLimit:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The ASGI application."""
-        if scope["type"] != "http" or (scope["method"], scope["path"]) == UPLOAD:
+        if scope["type"] != "http" or is_upload(scope["method"], scope["path"]):
             await self._app(scope, receive, send)
             return
         headers = Headers(scope=scope)
@@ -31,7 +38,7 @@ class BodyLimit:
         too_long = f"expected a body of at most {limit:,} bytes, got a longer one; send less at once"
         length = headers.get("content-length", "")
         if length.isdigit() and int(length) > limit:
-            await make_problem(413, too_long)(scope, receive, send)
+            await make_refusal(scope["path"], 413, too_long)(scope, receive, send)
             return
         received = 0
 

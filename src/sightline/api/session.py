@@ -3,7 +3,8 @@
 There are no users yet, so only this machine reaches the server. Even there other programs' pages run in the same browser, and
 any page of the Web may send requests to it. Hence, in order: the Host must be a loopback name with our port (else a page could
 reach us under a name of its own: DNS rebinding); what changes something must come from our own pages, or from a program; and
-whoever asks must have the session's token: programs as `Authorization: Bearer TOKEN`, browsers as a cookie that the link sets.
+whoever asks must have the session's token: programs as `Authorization: Bearer TOKEN` or, as clients of PowerAI Vision do, as
+`X-Auth-Token: TOKEN`, browsers as a cookie that the link sets.
 The cookie is named after the port, since browsers share cookies between the ports of a host.
 """
 
@@ -17,8 +18,10 @@ from starlette.requests import cookie_parser
 from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from sightline.api.mvi.faults import NO_TOKEN, is_mvi_path, make_fault
 from sightline.api.notices import LINK_IS_OLD, SIGN_IN, answer_notice
 from sightline.api.people import Person, set_person
+from sightline.api.refusals import make_refusal
 from sightline.serving.http.guard import SECURITY_HEADERS
 from sightline.serving.http.problems import make_problem
 from sightline.store.datasets import check_author
@@ -29,6 +32,7 @@ HTTP_PORT = 80
 SAFE_METHODS = frozenset(("GET", "HEAD", "OPTIONS"))
 SAME_ORIGIN = b"same-origin"
 API = "/v1"
+MVI_TOKEN = b"x-auth-token"  # as clients of PowerAI Vision say who they are
 
 
 class Session(msgspec.Struct, frozen=True, kw_only=True):
@@ -113,16 +117,18 @@ class SessionGuard:
         headers: dict[bytes, bytes] = dict(scope["headers"])
         host = headers.get(b"host", b"").lower()
         if host not in self._hosts:
-            return make_problem(
-                400, f"expected a Host of {describe_hosts(self._hosts)}; this server answers to no other, nor on another port"
-            )
+            told = f"expected a Host of {describe_hosts(self._hosts)}; this server answers to no other, nor on another port"
+            return make_refusal(scope["path"], 400, told)
         if scope["method"] not in SAFE_METHODS and not is_own(headers, host):
-            return make_problem(403, "a page of another site asked for this; only the pages of this server may change anything")
+            told = "a page of another site asked for this; only the pages of this server may change anything"
+            return make_refusal(scope["path"], 403, told)
         if scope["path"] == "/" and scope["method"] == "GET" and b"token=" in scope["query_string"]:
             return self._sign_in(scope["query_string"])
         if self._is_known(headers):
             set_person(scope, self._person)
             return None
+        if is_mvi_path(scope["path"]):
+            return make_fault(401, NO_TOKEN)
         if scope["path"] == API or scope["path"].startswith(f"{API}/"):
             detail = "expected the session's token as a cookie or as Authorization: Bearer TOKEN; `sightline up` prints it"
             return make_problem(401, detail, headers={"WWW-Authenticate": "Bearer"})
@@ -137,6 +143,8 @@ class SessionGuard:
         return response
 
     def _is_known(self, headers: dict[bytes, bytes]) -> bool:
+        if MVI_TOKEN in headers:
+            return self._session.is_token(headers[MVI_TOKEN].decode("latin-1").strip())
         scheme, _, token = headers.get(b"authorization", b"").decode("latin-1").partition(" ")
         if scheme.lower() == "bearer":
             return self._session.is_token(token.strip())
@@ -149,7 +157,7 @@ def is_own(headers: dict[bytes, bytes], host: bytes) -> bool:
         return headers[b"origin"].lower() == b"http://" + host
     if b"sec-fetch-site" in headers:
         return headers[b"sec-fetch-site"] == SAME_ORIGIN
-    return b"authorization" in headers  # a browser's cookie alone does not say whose page asked
+    return b"authorization" in headers or MVI_TOKEN in headers  # a browser's cookie alone does not say whose page asked
 
 
 def describe_hosts(hosts: frozenset[bytes]) -> str:
