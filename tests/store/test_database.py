@@ -17,7 +17,7 @@ from sightline.store import upgrading
 from sightline.store.database import open_database
 from sightline.store.tables import CATEGORY_EDITS, DATASETS, EDITS, METADATA
 
-NEWEST = "jobs"  # the last of the packaged migrations
+NEWEST = "users"  # the last of the packaged migrations
 ROW = {"name": "a", "base_number": 1, "edit_count": 0, "category_edit_count": 0}
 EDIT = {"dataset_id": 1, "number": 1, "file_name": "a.png", "revision": 1, "edit_id": "abcdefghij"}
 EDIT |= {"author": "me", "made_at": "now", "summary": "", "operations": "[]"}

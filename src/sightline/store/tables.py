@@ -5,7 +5,20 @@ picture what lists need (and can be made anew at any time), `bases` on which ver
 a frozen version are called, `freezes` which version is being written now.
 """
 
-from sqlalchemy import BigInteger, Column, Float, ForeignKey, Index, Integer, MetaData, String, Table, Text, UniqueConstraint
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
 
 METADATA = MetaData()
 
@@ -124,5 +137,43 @@ JOBS = Table(
     Column("made", Text),  # JSON
     Column("key", String(200), unique=True),  # of the client that asked
     Column("request", Text),  # JSON: what came with the key
+    sqlite_autoincrement=True,
+)
+
+USERS = Table(
+    "users",
+    METADATA,
+    Column("id", Integer, primary_key=True),
+    Column("name", String(100), nullable=False),
+    Column("folded", Text, nullable=False, unique=True),  # the same for all spellings of a name
+    Column("role", String(10), nullable=False),
+    Column("password_hash", String(200)),  # argon2id
+    Column("disabled", Boolean, nullable=False),
+    Column("made_at", String(40), nullable=False),
+    sqlite_autoincrement=True,
+)
+
+SIGN_INS = Table(
+    "sign_ins",
+    METADATA,
+    Column("id", Integer, primary_key=True),
+    Column("secret_hash", String(64), nullable=False, unique=True),  # SHA-256 of what the browser has
+    Column("user_id", Integer, ForeignKey("users.id"), nullable=False, index=True),
+    Column("made_s", BigInteger, nullable=False),  # seconds since 1970, as the others
+    Column("seen_s", BigInteger, nullable=False),
+    Column("expires_s", BigInteger, nullable=False),
+    sqlite_autoincrement=True,
+)
+
+API_KEYS = Table(
+    "api_keys",
+    METADATA,
+    Column("id", Integer, primary_key=True),
+    Column("name", String(100), nullable=False),
+    Column("secret_hash", String(64), nullable=False, unique=True),  # SHA-256 of the key
+    Column("user_id", Integer, ForeignKey("users.id"), nullable=False),
+    Column("made_s", BigInteger, nullable=False),
+    Column("seen_s", BigInteger),
+    UniqueConstraint("user_id", "name", name="api_keys_name"),
     sqlite_autoincrement=True,
 )
