@@ -79,3 +79,15 @@ def test_the_first_reasons_fit_one_line():
         for name in ("a.png", "b.png"):
             report.drop("image", reason, name)
     assert report.reasons("dropped", 2) == "dropped 2 images: missing (a.png, ...); dropped 2 images: broken (a.png, ...); ..."
+
+
+def test_what_had_arrived_may_be_left_out_after_all_also_in_another_process():
+    report = ConversionReport()
+    report.keep("image", 3)
+    report.warn("image", "odd", "a.png")
+    again = ConversionReport.from_dict(report.to_dict())
+    again.leave_out("image", "is there already", "b.png", count=2)
+    assert again.kept == {"image": 1}
+    assert again.count("image", "dropped", "is there already") == 2
+    again.warn("image", "odd", "c.png")
+    assert again.to_dict()["findings"][-1]["examples"] == ["a.png", "c.png"]

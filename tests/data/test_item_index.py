@@ -74,6 +74,16 @@ def test_names_and_categories_are_found(path):
     assert set(index.find_category(2).tolist()) == cows
 
 
+def test_equal_pictures_of_two_versions_are_found(path, tmp_path):
+    writer = ItemWriter(tmp_path / "other.parquet")
+    for item in (*list(draw_items(3))[::-1], Item(blob="ab" * 32, file_name="x.png", width=1, height=1)):
+        writer.add(item)
+    writer.close()
+    one, other = load_item_index(path, CATEGORIES), load_item_index(tmp_path / "other.parquet", CATEGORIES)
+    assert one.find_blobs(other).tolist() == [True, True, True, False]
+    assert other.find_blobs(one).tolist() == [True] * 3 + [False] * 997
+
+
 def test_a_version_without_items_or_categories_has_an_empty_index(tmp_path):
     ItemWriter(tmp_path / "items.parquet").close()
     index = load_item_index(tmp_path / "items.parquet", ())

@@ -7,7 +7,7 @@ from msgspec.structs import replace
 from sightline.core.annotations import Annotation, MaskRle
 from sightline.core.errors import CorruptFile, InvalidInput
 from sightline.data import items as items_module
-from sightline.data.items import Item, ItemWriter, load_item_table, read_items
+from sightline.data.items import Item, ItemWriter, load_item_table, read_items, read_video_splits
 
 FULL = Item(
     blob="a" * 64,
@@ -145,3 +145,11 @@ def test_pictures_without_annotations_that_no_person_looked_at_are_dropped(tmp_p
     ]
     kept = load_item_table(write(tmp_path / "items.parquet", items)).drop_unknown()
     assert [item.file_name for item in kept] == ["None 0", "None 1", "human 0", "human 1", "model 1", "nobody 1"]
+
+
+def test_the_split_of_each_video_is_that_of_its_first_frame(tmp_path):
+    writer = ItemWriter(tmp_path / "items.parquet")
+    for number, (video, split) in enumerate([("a", "val"), (None, "test"), ("b", None), ("a", "train")]):
+        writer.add(Item(blob="0" * 64, file_name=f"{number}", width=1, height=1, source_video=video, split=split))
+    writer.close()
+    assert read_video_splits(tmp_path / "items.parquet") == {"a": "val", "b": None}

@@ -127,3 +127,28 @@ def test_a_video_counts_for_all_that_its_frames_show():
         drawer.add(blob(number), labels, f"{number // 10}")
     splits = drawer.draw({"train": 0.5, "val": 0.5}, seed=0)
     assert {splits[5], splits[25]} == {"train", "val"}
+
+
+def test_pictures_that_come_one_by_one_reach_every_split_in_its_share():
+    counts = Counter()
+    for seed in range(2000):
+        drawer = SplitDrawer()
+        drawer.add(blob(seed), [])
+        counts.update(drawer.draw_further({"train": 0.8, "val": 0.1, "test": 0.1}, seed))
+    assert all(abs(counts[name] - wanted) < 80 for name, wanted in (("train", 1600), ("val", 200), ("test", 200)))
+
+
+def test_a_whole_number_of_each_is_drawn_as_it_is_and_one_video_stays_together():
+    drawer = SplitDrawer()
+    for number in range(20):
+        drawer.add(blob(number), [])
+    assert Counter(drawer.draw_further({"train": 0.5, "test": 0.5}, 3)) == {"train": 10, "test": 10}
+    seen = set()
+    for seed in range(40):
+        drawer = SplitDrawer()
+        for number in range(20):
+            drawer.add(blob(number), [], "belt.mp4")
+        (split,) = set(drawer.draw_further({"train": 0.5, "test": 0.5}, seed))
+        seen.add(split)
+    assert seen == {"train", "test"}
+    assert SplitDrawer().draw_further({"train": 1.0}, 0) == []

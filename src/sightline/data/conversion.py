@@ -77,6 +77,11 @@ class ConversionReport:
         """Count a fact worth knowing that loses nothing (the same picture in two splits)."""
         self._add(kind, "warned", reason, example, count)
 
+    def leave_out(self, kind: Kind, reason: str, example: str = "", count: int = 1) -> None:
+        """Count things that had arrived, and that are dropped after all."""
+        self.kept[kind] = self.kept.get(kind, 0) - count
+        self.drop(kind, reason, example, count)
+
     @property
     def is_clean(self) -> bool:
         """True when nothing was changed or dropped; warnings do not count."""
@@ -128,6 +133,15 @@ class ConversionReport:
             "dropped": self._totals("dropped"),
             "findings": [msgspec.to_builtins(finding) for finding in self.findings()],
         }
+
+    @classmethod
+    def from_dict(cls, record: dict[str, Any]) -> "ConversionReport":
+        """The report that `to_dict` wrote, perhaps in another process."""
+        report = cls()
+        report.kept = dict(record["kept"])
+        findings = msgspec.convert(record["findings"], list[Finding])
+        report._findings = {(one.kind, one.outcome, one.reason): one for one in findings}
+        return report
 
     def _add(self, kind: Kind, outcome: Outcome, reason: str, example: str, count: int) -> None:
         if count < 0:

@@ -36,7 +36,7 @@ from sightline.data.formats.format import SourceDataset, SourceItem
 from sightline.data.formats.sightline_zip import install_archive, is_version_archive
 from sightline.data.formats.table import detect_format, load_format
 from sightline.data.items import Item, ItemWriter, Viewer, read_file_names, read_items, read_viewer
-from sightline.data.splits import DEFAULT_FRACTIONS, DuplicateFinder, SplitDrawer, parse_fractions
+from sightline.data.splits import DEFAULT_FRACTIONS, DuplicateFinder, SplitDrawer, check_rule, parse_fractions
 from sightline.data.truth import find_viewer, note_viewer
 from sightline.data.unique_names import UniqueNames
 from sightline.data.versions import ITEMS_NAME, DatasetVersion, VersionWriter, check_split, choose_blobs
@@ -376,8 +376,7 @@ def _check_list(categories: Sequence[str]) -> tuple[str, ...]:
 def _check_request(target: Workspace | Path, name: str, split: str, categories: tuple[str, ...] | None, verify: Verify) -> None:
     """Find what cannot work before any work is done."""
     check_name(name)
-    if split not in ("auto", "given"):
-        parse_fractions(split)
+    check_rule(split)
     if verify not in get_args(Verify):
         raise InvalidInput(f"expected verify {' or '.join(get_args(Verify))}, got {verify!r}; choose one of these")
     if categories is not None:

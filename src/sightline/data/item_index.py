@@ -73,6 +73,14 @@ class ItemIndex:
         found = pc.index_in(pa.array(file_names, pa.string()), value_set=self.file_names)
         return np.asarray(pc.fill_null(found, -1).to_numpy(zero_copy_only=False), np.int64)
 
+    def find_blobs(self, other: "ItemIndex") -> NDArray[np.bool_]:
+        """`(M,)` whether each of the M pictures of another index has the bytes of one of these."""
+        mine, theirs = (
+            pa.FixedSizeBinaryArray.from_buffers(pa.binary(32), len(one), [None, pa.py_buffer(one._blobs.tobytes())])
+            for one in (self, other)
+        )
+        return np.asarray(pc.is_in(theirs, value_set=mine).to_numpy(zero_copy_only=False), bool)
+
     def find_category(self, code: int) -> NDArray[np.int64]:
         """Positions of the items with an annotation of this category; one may come several times."""
         return np.searchsorted(self.offsets, np.flatnonzero(self.codes == code), side="right") - 1

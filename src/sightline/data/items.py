@@ -146,6 +146,16 @@ def read_file_names(path: Path) -> Iterator[str]:
             yield from batch.column(0).to_pylist()
 
 
+def read_video_splits(path: Path) -> dict[str, str | None]:
+    """The split of the first frame of each video, by the video's name, without touching other columns."""
+    splits: dict[str, str | None] = {}
+    with open_items_file(path) as file:
+        for batch in file.iter_batches(batch_size=ROWS_PER_GROUP, columns=["source_video", "split"]):
+            for row in batch.filter(pc.is_valid(batch.column("source_video"))).to_pylist():
+                splits.setdefault(row["source_video"], row["split"])
+    return splits
+
+
 def load_item_table(path: Path, splits: Sequence[str] | None = None) -> "ItemTable":
     """The items of the named splits as compact Arrow columns for random access, e.g. by a shuffling trainer."""
     with open_items_file(path) as file:

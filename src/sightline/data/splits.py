@@ -30,6 +30,12 @@ def parse_fractions(text: str) -> dict[str, float]:
     return {name: share for name, share in zip(SPLIT_NAMES, shares, strict=False) if share > 0}
 
 
+def check_rule(rule: str) -> None:
+    """Raises: InvalidInput for what says not where splits come from: "auto", "given" or shares."""
+    if rule not in ("auto", "given"):
+        parse_fractions(rule)
+
+
 class SplitDrawer:
     """Collects what a stratified draw needs, picture by picture; then `draw`.
 
@@ -70,6 +76,19 @@ class SplitDrawer:
             labels_of[group].extend(self._labels[(self._ends[item - 1] if item else 0) : self._ends[item]])
         chosen = _stratify(labels_of, sizes, np.array([fractions[name] for name in names]), np.random.default_rng(seed))
         return [names[split] for split in chosen[groups]]
+
+    def draw_further(self, fractions: dict[str, float], seed: int) -> list[str]:
+        """As `draw`, for pictures that join others: each split gets its share on average, however few of them come at a time.
+
+        `draw` would always give a single picture to the largest split. Here one random offset rounds the shares to whole groups
+        (systematic sampling: Madow, "On the Theory of Systematic Sampling, II", Annals of Mathematical Statistics 20, 1949).
+        """
+        if not self._keys:
+            return []
+        count = int(self._find_groups().max()) + 1
+        ends = np.floor(np.cumsum(list(fractions.values())) * count + np.random.default_rng(seed).random())
+        ends[-1] = count  # the shares sum to 1 but for rounding
+        return self.draw(dict(zip(fractions, (np.diff(ends, prepend=0) / count).tolist(), strict=True)), seed)
 
     def _find_groups(self) -> "np.ndarray[tuple[int], np.dtype[np.int64]]":
         """A number for each picture, the same for equal pictures and for frames of one video."""

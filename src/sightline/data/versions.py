@@ -32,7 +32,7 @@ from sightline.core.shelving import shelve
 from sightline.core.workspace import StrPath, Workspace, check_name, find_shelved_name
 from sightline.data.blobs import BlobStore, open_blobs
 from sightline.data.item_index import ItemIndex, load_item_index
-from sightline.data.items import Item, ItemTable, ItemWriter, load_item_table, read_items
+from sightline.data.items import Item, ItemTable, ItemWriter, load_item_table, read_items, read_video_splits
 from sightline.imaging.files.headers import DEFAULT_MAX_PIXELS
 from sightline.imaging.files.reading import decode_image
 
@@ -93,6 +93,10 @@ class DatasetVersion:
     def load_index(self) -> ItemIndex:
         """What lists and filters of the items need, in memory; see `ItemIndex`."""
         return load_item_index(self._verified_items, self.categories.names)
+
+    def find_video_splits(self) -> dict[str, str | None]:
+        """The split that the frames of each video are in, by the video's name."""
+        return read_video_splits(self._verified_items)
 
     def count(self, split: str | Sequence[str] | None = None) -> int:
         """How many items a split (or several, or all) has. Raises: NotFound."""

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, delete, insert, select, update
 from sightline.core.errors import NotFound
 from sightline.core.workspace import Workspace, check_identity
 from sightline.data.versions import DatasetVersion, open_version
-from sightline.store.categories import tell_time
+from sightline.store.categories import Kind, append_category_edits, find_newest_id, tell_time
 from sightline.store.tables import BASES, DATASETS, FREEZES, LABEL_IDS
 
 
@@ -51,13 +51,22 @@ class Base(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Freeze(msgspec.Struct, frozen=True, kw_only=True):
-    """A version that is being written, or was when its process ended. Attributes: version_id: None before it is whole."""
+    """A version that is being written, or was when its process ended.
+
+    Attributes:
+        version_id: None before it is whole.
+        category_ids: of the version's categories; those that come with it have ids above all that there are.
+    """
 
     through: int
     category_through: int
     version_id: str | None
     category_ids: tuple[int, ...]
     author: str
+
+    def adds_categories(self, newest_id: int) -> bool:
+        """Whether categories come with the version. Args: newest_id: the largest that a category has."""
+        return any(category_id > newest_id for category_id in self.category_ids)
 
 
 def find_dataset(connection: Connection, name: str) -> int | None:
@@ -126,6 +135,14 @@ def read_label_ids(connection: Connection, dataset_id: int, base: Base, file_nam
     return None if text is None else msgspec.json.decode(text, type=list[str])
 
 
+def read_named_labels(connection: Connection, dataset_id: int, base: Base) -> set[str]:
+    """File names under which annotations have ids of their own by now; also those of pictures that were removed."""
+    numbers = (LABEL_IDS.c.base_number >= base.lineage, LABEL_IDS.c.base_number <= base.number)
+    return set(
+        connection.scalars(select(LABEL_IDS.c.file_name).where(LABEL_IDS.c.dataset_id == dataset_id, *numbers).distinct())
+    )
+
+
 def write_label_ids(connection: Connection, dataset_id: int, base_number: int, ids: Mapping[str, Sequence[str]]) -> None:
     """Note what annotations are called from this base on, by file name."""
     rows = [
@@ -157,15 +174,21 @@ def name_frozen(connection: Connection, dataset_id: int, version_id: str) -> Non
     connection.execute(update(FREEZES).where(FREEZES.c.dataset_id == dataset_id).values(version_id=version_id))
 
 
-def finish_freeze(connection: Connection, dataset_id: int, freeze: Freeze, version_id: str) -> None:
-    """Make the frozen version the newest base."""
+def finish_freeze(connection: Connection, dataset_id: int, freeze: Freeze, version: DatasetVersion) -> None:
+    """Make the frozen version the newest base, and the categories that came with it the last ones."""
     counters = read_counters(connection, dataset_id)
     before = read_base(connection, dataset_id, counters.base_number)
+    newest_id, through = find_newest_id(connection, dataset_id), freeze.category_through
+    named = zip(freeze.category_ids, version.categories, strict=True)
+    came: list[tuple[Kind, int, str]]
+    if came := [("add", category_id, name) for category_id, name in named if category_id > newest_id]:
+        through = append_category_edits(connection, dataset_id, counters.category_edit_count, came, freeze.author)
+        write_counters(connection, dataset_id, category_edit_count=through)
     after = Base(
         number=before.number + 1,
-        version_id=version_id,
+        version_id=version.id,
         through=freeze.through,
-        category_through=freeze.category_through,
+        category_through=through,
         lineage=before.lineage,
         category_ids=freeze.category_ids,
     )

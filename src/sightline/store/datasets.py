@@ -16,7 +16,7 @@ from sqlalchemy import Connection
 from sightline.core.errors import Conflict, InvalidInput
 from sightline.core.progress import OnProgress, ignore_progress
 from sightline.core.workspace import Workspace, check_name
-from sightline.data.conversion import SURROGATES
+from sightline.data.conversion import SURROGATES, ConversionReport
 from sightline.data.editing import (
     ItemState,
     LabelState,
@@ -51,19 +51,23 @@ from sightline.store.records import (
     ItemRow,
     JournalEntry,
     LabelledItem,
+    Revised,
     StaleRevision,
 )
 from sightline.store.restoring import read_earlier_state
+from sightline.store.revising import ItemChanges
 
 __all__ = [
     "Category",
     "Dataset",
     "DatasetStore",
     "DatasetSummary",
+    "ItemChanges",
     "ItemPage",
     "ItemRow",
     "JournalEntry",
     "LabelledItem",
+    "Revised",
     "StaleRevision",
     "check_author",
 ]
@@ -80,10 +84,11 @@ class Dataset:
 
     Attributes:
         name: its name in the workspace.
+        workspace: where its versions lie.
     """
 
     def __init__(self, name: str, workspace: Workspace, database: Database) -> None:
-        self.name, self._workspace, self._database = name, workspace, database
+        self.name, self.workspace, self._database = name, workspace, database
         self._lock = RLock()
         self._kept = KeptStates()
         self._newer_version: str | None = None
@@ -216,7 +221,7 @@ class Dataset:
                 present = self._catch_up(connection)
                 if (done := self._find_done(connection, position, edit_id, blob)) is not None:
                     return done
-                wanted = read_earlier_state(connection, self._workspace, self._id, present, position, revision)
+                wanted = read_earlier_state(connection, self.workspace, self._id, present, position, revision)
                 before = self._fold(connection, position)
                 changes, summary = find_changes(before, wanted), f"brought back revision {revision}"
                 head, after = self._append(connection, position, edit_id, before, changes, summary, author)
@@ -240,10 +245,35 @@ class Dataset:
         Edits that come meanwhile are kept for the next one. Raises: Conflict when nothing was edited, or it is being frozen.
         """
         check_author(author)
-        freeze_dataset(self._database, self._workspace, self._id, self.name, author, on_progress)
+        freeze_dataset(self._database, self.workspace, self._id, self.name, author, on_progress)
         with self._lock, self._database.read() as connection:
             self._newer_version = None
             return self._catch_up(connection).version
+
+    def revise(
+        self,
+        changes: ItemChanges,
+        author: str,
+        report: ConversionReport | None = None,
+        on_progress: OnProgress = ignore_progress,
+    ) -> Revised:
+        """Add, remove or move pictures: a freeze, edits included, in which they come, go, or are in another split.
+
+        Waits for a freeze that runs. Where nothing changes, nothing is written.
+
+        Args: report: of the import of what is added; told what becomes of those pictures.
+
+        Raises: Conflict when a picture is another by now, or none would be left; InvalidInput for a category's name that is
+            none here.
+        """
+        check_author(author)
+        frozen = freeze_dataset(self._database, self.workspace, self._id, self.name, author, on_progress, changes, report)
+        with self._lock, self._database.read() as connection:
+            present = self._catch_up(connection)
+            if frozen is None:
+                return Revised(version=present.version)
+            self._newer_version = None
+            return frozen
 
     def find_picture(self, position: int) -> ItemRow:
         """A picture's facts without its labels; waits for nobody who reads or writes these. Raises: NotFound."""
@@ -264,15 +294,15 @@ class Dataset:
             with self._database.read() as connection:
                 present = self._catch_up(connection)
                 is_freezing = read_freeze(connection, self._id) is not None
-            if is_freezing and not recover_dataset(self._database, self._workspace, self._id, self.name):
+            if is_freezing and not recover_dataset(self._database, self.workspace, self._id, self.name):
                 return
-            newest = read_newest(self._workspace, self.name)
+            newest = read_newest(self.workspace, self.name)
             if not is_freezing and self._knows(newest, present):
                 return
             with self._database.write() as connection:
                 present = self._catch_up(connection)
                 # Looked at once more: a freeze makes its version the newest, and then the base, in this order.
-                newest = read_newest(self._workspace, self.name)
+                newest = read_newest(self.workspace, self.name)
                 if read_freeze(connection, self._id) is not None or self._knows(newest, present):
                     return
                 if present.count_unfrozen():
@@ -281,7 +311,7 @@ class Dataset:
                 adopt_version(connection, self._id, newest)
             self._newer_version = None
             self._kept.clear()
-            self._present = load_present(self._database, self._workspace, self._id, self.name)
+            self._present = load_present(self._database, self.workspace, self._id, self.name)
 
     def _knows(self, newest: Path, present: Present) -> bool:
         """Whether the newest version is the base, or one that was seen and that unfrozen edits keep us from."""
@@ -293,7 +323,7 @@ class Dataset:
     def _catch_up(self, connection: Connection) -> Present:
         """The present, with what other processes wrote until this transaction began."""
         if not self._present.catch_up(connection):
-            self._present = Present(connection, self._workspace, self._id, self.name)
+            self._present = Present(connection, self.workspace, self._id, self.name)
             self._kept.clear()
         return self._present
 
@@ -374,9 +404,12 @@ class Dataset:
         check_author(author)
         with self._lock:
             with self._database.write() as connection:
-                present = self._catch_up(connection)
+                present, newest_id = self._catch_up(connection), find_newest_id(connection, self._id)
+                freeze = read_freeze(connection, self._id)
+                if freeze is not None and freeze.adds_categories(newest_id):
+                    raise Conflict(f"pictures with new categories are being added to {self.name!r} now; wait for it, try again")
                 if category_id is None:
-                    category_id = find_newest_id(connection, self._id) + 1
+                    category_id = newest_id + 1
                 else:
                     name = present.categories.check_id(category_id) if name is None else name
                 name = name or ""

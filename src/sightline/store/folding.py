@@ -36,7 +36,7 @@ def fold_heads(connection: Connection, dataset_id: int, base: Base, to_ids: Mapp
     heads = []
     for position, (file_name, revision, number) in zip(positions, last, strict=True):
         state = LabelState()
-        if number > base.through:
+        if number > base.through and position >= 0:  # else it was edited while it was being removed
             state = fold_item(connection, dataset_id, base, to_ids, index.read_item(position))
         heads.append(make_head(file_name, revision, number, state))
     return heads

@@ -5,6 +5,7 @@ import msgspec
 from sightline.core.errors import Conflict
 from sightline.data.editing import ItemState, Label
 from sightline.data.items import Viewer
+from sightline.data.versions import DatasetVersion
 
 
 class Category(msgspec.Struct, frozen=True, kw_only=True):
@@ -99,6 +100,20 @@ class DatasetSummary(msgspec.Struct, frozen=True, kw_only=True):
     categories: tuple[Category, ...]
     unfrozen_edits: int
     newer_version: str | None
+
+
+class Revised(msgspec.Struct, frozen=True, kw_only=True):
+    """What a revision made of a Dataset.
+
+    Attributes:
+        version: the new one; the present one where nothing changed.
+        added, removed, moved: how many pictures came, went, and changed their split. Those that came are the last ones.
+    """
+
+    version: DatasetVersion
+    added: int = 0
+    removed: int = 0
+    moved: int = 0
 
 
 class StaleRevision(Conflict):

@@ -42,7 +42,10 @@ def _find_item(workspace: Workspace, present: Present, base: Base, file_name: st
         return present.index.read_item(int(present.index.find_positions([file_name])[0])), present.to_ids
     version = open_base(workspace, present.name, base)
     index = version.load_index()
-    return index.read_item(int(index.find_positions([file_name])[0])), base.name_categories(version)
+    position = int(index.find_positions([file_name])[0])
+    if position < 0:
+        raise NotFound(f"{file_name} was being removed when this revision was made, and has no labels of then; take another")
+    return index.read_item(position), base.name_categories(version)
 
 
 def _find_ids(connection: Connection, dataset_id: int, present: Present, state: LabelState) -> dict[str, str]:
