@@ -93,7 +93,6 @@ def test_an_unknown_format_says_how_to_name_one(tmp_path):
 @pytest.mark.parametrize(
     ("names", "told"),
     [
-        (["a/1.MP4", "a/2.mp4"], "it holds 2 .mp4; videos are not imported: save the frames you need as JPEG or PNG"),
         (["a/1.HEIC", "a/2.heic"], "it holds 2 .heic; save its pictures as JPEG or PNG"),
         (
             ["train.zip", "test.zip", "README"],

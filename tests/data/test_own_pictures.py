@@ -151,3 +151,22 @@ def test_the_root_of_a_workspace_as_text_is_told_from_a_folder_that_is_in_the_wa
     import_dataset(make_items(tmp_path), Workspace(tmp_path / "w"), "parts")
     with pytest.raises(Conflict, match=r"if it is a workspace, pass sightline\.Workspace\("):
         import_dataset(make_items(tmp_path), str(tmp_path / "w"), "parts")
+
+
+def test_of_pictures_given_as_content_few_wait_where_they_are_large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sightline.data.importing.BYTES_AHEAD", 5000)
+    made: list[int] = []
+    written: list[int] = []
+
+    def make_pictures() -> Iterator[SourceItem]:
+        for number in range(12):
+            made.append(number)
+            yield SourceItem(file_name=f"{number}.png", content=np.full((20, 40, 3), number, np.uint8), seen_by="nobody")
+
+    def note(event: Any) -> None:
+        written.append(len(made))
+
+    monkeypatch.setattr("sightline.data.importing.PROGRESS_EVERY", 1)
+    version, _ = import_dataset(make_pictures(), Workspace(tmp_path / "w"), "x", categories=["a"], on_progress=note)
+    assert version.count() == 12
+    assert written[:5] == [3, 4, 5, 6, 7]  # 2,400 bytes each: two wait while the third is made

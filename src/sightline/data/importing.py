@@ -50,13 +50,15 @@ THREADS = 24
 DECODERS = 2
 LARGE_BYTES = 4 << 20
 PICTURES_AHEAD = 64
+BYTES_AHEAD = 128 << 20  # of pictures that come as their content: frames of a large video are some 25 MB each
 UNKNOWN_TURN = (
     "turned by EXIF, and no size tells whether its labels were drawn before or after: taken as drawn on the upright picture; "
     "look at one"
 )
 UNSAID = "no annotation, and nothing says whether anybody looked: counts as a picture that shows nothing"
+FEW_VIDEOS = "all frames of a video lie in one split, and there are too few videos for each split: import more, or set splits"
 DARK = 15  # what 4095, the largest value of a 12-bit camera, becomes where 16 bits are kept as their high byte
-PROGRESS_EVERY = 500
+PROGRESS_EVERY = 100
 
 
 def import_dataset(
@@ -258,19 +260,25 @@ class _Import(msgspec.Struct, frozen=True, kw_only=True):
         self.on_progress(ProgressEvent(stage="importing", progress=1.0, metrics={"images": self.report.kept.get("image", 0)}))
         if self.split == "given" or (self.split == "auto" and any_given) or not self.report.kept.get("image"):
             return None
-        rule = DEFAULT_FRACTIONS if self.split == "auto" else self.split
-        return drawer.draw(parse_fractions(rule), self.seed)
+        fractions = parse_fractions(DEFAULT_FRACTIONS if self.split == "auto" else self.split)
+        drawn = drawer.draw(fractions, self.seed)
+        if drawer.has_frames and (lacking := fractions.keys() - set(drawn)):
+            self.report.warn("image", FEW_VIDEOS, f"none in {', '.join(sorted(lacking))}")
+        return drawn
 
     def _prepare_all(self, items: Iterator[SourceItem]) -> Generator[tuple[SourceItem, "_Picture | _Refusal"], None, None]:
         """Each item with its stored picture, or why it has none; in order, a few pictures ahead."""
         waiting: deque[tuple[SourceItem, Future[_Picture | _Refusal]]] = deque()
+        held = 0  # bytes of the content of those that wait
         decoders = BoundedSemaphore(DECODERS)
         with ThreadPoolExecutor(THREADS, "sightline-import") as pool:
             try:
                 for item in items:
                     waiting.append((item, pool.submit(self._prepare_picture, item, decoders)))
-                    if len(waiting) >= PICTURES_AHEAD:
+                    held += _count_bytes(item)
+                    while len(waiting) >= PICTURES_AHEAD or held > BYTES_AHEAD:
                         first, future = waiting.popleft()
+                        held -= _count_bytes(first)
                         yield first, future.result()
                 while waiting:
                     first, future = waiting.popleft()
@@ -365,6 +373,11 @@ class _Picture(msgspec.Struct, frozen=True):
             report.warn("image", reason, f"{file_name}: {self.header.pages:,} pages")
         if self.header.is_animated:
             report.warn("image", "only the first frame of an animation is shown to networks", file_name)
+
+
+def _count_bytes(item: SourceItem) -> int:
+    """What a picture's content takes while it waits."""
+    return item.content.nbytes if isinstance(item.content, np.ndarray) else len(item.content or b"")
 
 
 def _check_list(categories: Sequence[str]) -> tuple[str, ...]:

@@ -59,6 +59,11 @@ class SplitDrawer:
         self._labels.extend(sorted(set(labels)))
         self._ends.append(len(self._labels))
 
+    @property
+    def has_frames(self) -> bool:
+        """Whether any of the pictures is a frame of a video."""
+        return len(self._frames) > 0
+
     def draw(self, fractions: dict[str, float], seed: int) -> list[str]:
         """The split of each picture, in the order of `add`; the same pictures and seed give the same splits.
 

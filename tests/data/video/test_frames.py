@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from sightline.core.errors import ImageTooLarge, InvalidInput, NotFound, UnreadableVideo
-from sightline.data.video.frames import read_video_frames
+from sightline.data.video.frames import read_clock, read_stated_end_s, read_video_frames
 
 COLOURS = [
     (200, 30, 30),
@@ -184,3 +184,20 @@ def test_a_long_video_gives_1189_frames_and_one_each_second(shared_data: Path) -
     kept = list(read_video_frames(path, every_s=1.0))
     assert len(kept) == 40  # seconds 0 to 39 of 39.85
     assert all(frame.pts_s - second < 0.034 for second, frame in enumerate(kept))
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "mkv", "avi"])
+def test_the_end_that_a_file_states_stays_when_it_is_cut_off(suffix: str, tmp_path: Path) -> None:
+    path = tmp_path / f"a.{suffix}"
+    write_video(path, list(range(0, 4000, 40)))
+    assert read_stated_end_s(path) == pytest.approx(4.0, abs=0.05)  # the last frame comes at 3.96 s
+    if suffix == "mkv":  # of the others the index, or the number of frames, stands at the end
+        path.write_bytes(path.read_bytes()[:-2000])
+        assert read_stated_end_s(path) == pytest.approx(4.0, abs=0.05)
+
+
+def test_a_clock_is_read_as_seconds() -> None:
+    assert read_clock("01:02:03.500000000") == 3723.5
+    assert read_clock("00:00:40") == 40
+    assert read_clock("") is None
+    assert read_clock("\u0661:02:03") is None

@@ -13,6 +13,7 @@ from sightline.core.errors import InvalidInput, UnreadableImage
 from sightline.data.conversion import ConversionReport, clean_name
 from sightline.data.items import Item
 from sightline.data.versions import SPLIT_ORDER, UNSPLIT, DatasetVersion
+from sightline.data.video.containers import VIDEO_SUFFIXES
 from sightline.imaging.files.headers import probe_image
 
 PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".ppm", ".pgm", ".pbm", ".jpe", ".jfif")
@@ -34,9 +35,11 @@ def is_picture(name: str) -> bool:
 
 
 def report_no_picture(report: ConversionReport, name: str) -> None:
-    """Tell of a file that is passed by: a picture of a kind that nothing here decodes, or none."""
+    """Tell of a file that is passed by: a picture of a kind that nothing here decodes, a video, or neither."""
     if name.lower().endswith(OTHER_PICTURES):
         report.drop("image", "picture of a kind that is not read; save it as JPEG or PNG", name)
+    elif name.lower().endswith(tuple(VIDEO_SUFFIXES)):
+        report.drop("file", "video among labelled pictures; import it by itself", name)
     else:
         report.warn("file", "file that is no picture is ignored", name)
 

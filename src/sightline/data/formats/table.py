@@ -31,12 +31,19 @@ FORMATS: dict[str, str] = {
     "box_list": "sightline.data.formats.box_list.format:BoxListFormat",
     "class_list": "sightline.data.formats.class_list.format:ClassListFormat",
     "class_folders": "sightline.data.formats.class_folders.format:ClassFoldersFormat",
+    "video": "sightline.data.formats.video:VideoFormat",
 }
 
-READ_ONLY = ("supervisely", "via")
+READ_ONLY = ("supervisely", "via", "video")
 WRITTEN = tuple(name for name in FORMATS if name not in READ_ONLY)
 
-LOOKS_AT = {"class_folders": "folders", "class_list": "lists", "box_list": "lists", "label_masks": "masks"}
+LOOKS_AT = {
+    "class_folders": "folders",
+    "class_list": "lists",
+    "box_list": "lists",
+    "label_masks": "masks",
+    "video": "videos",
+}
 
 MOST_COUNTED = 10_000
 MOST_SUFFIXES = 3
@@ -84,15 +91,12 @@ def detect_format(source: Path) -> "DatasetFormat":
 def describe_unknown(source: Path) -> str:
     """What a source that no format knows holds, and what can be done about it, in one line."""
     from sightline.data.formats.picture_files import OTHER_PICTURES, walk_files
-    from sightline.data.video.containers import VIDEO_SUFFIXES
 
     paths = islice(walk_files(source), MOST_COUNTED) if source.is_dir() else [source]
     counts = Counter(path.suffix.lower() or "no suffix" for path in paths)
     held = ", ".join(f"{count:,} {suffix}" for suffix, count in counts.most_common(MOST_SUFFIXES))
     if not counts.keys().isdisjoint(OTHER_PICTURES):
         remedy = "save its pictures as JPEG or PNG, which are read"
-    elif not counts.keys().isdisjoint(VIDEO_SUFFIXES):
-        remedy = "videos are not imported: save the frames you need as JPEG or PNG"
     elif not counts.keys().isdisjoint(PACKED):
         remedy = "unpack what is packed in it and import the folder"
     else:

@@ -5,6 +5,7 @@ variable frame rate, a late first frame or dropped frames stay right. Only conta
 other formats that point at further files or addresses are refused by the demuxer itself.
 """
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from fractions import Fraction
@@ -23,6 +24,7 @@ from sightline.data.video.containers import CONTAINERS
 from sightline.data.video.orientation import Orientation
 
 MAX_FRAME_PIXELS = 50_000_000
+CLOCK = re.compile(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)", re.ASCII)
 
 
 class VideoFrame(msgspec.Struct, frozen=True, kw_only=True):
@@ -33,12 +35,14 @@ class VideoFrame(msgspec.Struct, frozen=True, kw_only=True):
         pts: the moment it is shown in ticks of the stream's clock, as `Item.frame_pts` keeps it; None where it has none.
         pts_s: the same in seconds; the first frame need not be at 0.
         image: uint8 `(H, W, 3)` RGB, upright.
+        is_damaged: its data are damaged, and the decoder filled in what it could not read.
     """
 
     index: int
     pts: int | None
     pts_s: float
     image: np.ndarray
+    is_damaged: bool = False
 
 
 def read_video_frames(path: Path, every_s: float | None = None, max_pixels: int = MAX_FRAME_PIXELS) -> Iterator[VideoFrame]:
@@ -82,9 +86,32 @@ def iterate_frames(path: Path, every_s: float | None, max_pixels: int) -> Iterat
                     next_s = (np.floor((pts_s - first_s + tick_s(stream) / 2) / every_s) + 1) * every_s
             if wanted:
                 check_frame_size(path, frame.width, frame.height, max_pixels)
-                yield VideoFrame(index=index, pts=frame.pts, pts_s=pts_s, image=to_upright_rgb(frame, orientation))
+                image = to_upright_rgb(frame, orientation)
+                yield VideoFrame(index=index, pts=frame.pts, pts_s=pts_s, image=image, is_damaged=frame.is_corrupt)
         if index < 0:
             raise UnreadableVideo(f"expected a video with frames, got none in {path}")
+
+
+def read_stated_end_s(path: Path) -> float | None:
+    """When the video ends by its file's own account, seconds on the clock of `VideoFrame.pts_s`; None where it states nothing.
+
+    Of a file that was cut off this may still be the end of the whole video. Raises: NotFound; UnreadableVideo; ImageTooLarge.
+    """
+    with open_video(path, MAX_FRAME_PIXELS) as (container, stream):
+        start_s = (stream.start_time or 0) * tick_s(stream)
+        if stream.duration is not None:
+            return start_s + stream.duration * tick_s(stream)
+        if container.duration is None:
+            return None
+        end_s = container.duration / av.time_base
+        # Matroska: that of the longest stream; one of its own stands in a tag that many writers leave out.
+        return min(end_s, read_clock(stream.metadata.get("DURATION", "")) or end_s)
+
+
+def read_clock(text: str) -> float | None:
+    """Seconds of "00:01:02.500000000"; None for other text."""
+    match = CLOCK.fullmatch(text)
+    return None if match is None else 3600 * int(match[1]) + 60 * int(match[2]) + float(match[3])
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from sightline.data.conversion import ConversionReport
 from sightline.data.formats.cvat.format import CvatFormat
 from sightline.data.formats.cvat.video import GAP, LABELLED_ONLY, NO_FRAMES, SAME_PICTURE
 from sightline.data.formats.format import NONE_KEPT
-from sightline.data.importing import import_dataset
+from sightline.data.importing import FEW_VIDEOS, UNSAID, import_dataset
 from sightline.imaging.masks import decode_mask
 
 LABELS = "<labels><label><name>car</name></label></labels>"
@@ -316,7 +316,8 @@ def test_a_video_without_a_track_is_its_frames(tmp_path: Path) -> None:
     put(tmp_path)
     version, report = import_dataset(tmp_path, Workspace(tmp_path / "w"), "x")
     assert [len(item.annotations) for item in version.items()] == [0, 0]
-    assert report.warned("image") == 2
+    assert report.count("image", "warned", UNSAID) == 2
+    assert report.count("image", "warned", FEW_VIDEOS) == 1  # both are in one split
 
 
 def test_the_sample_export_is_read_as_counted_by_a_plain_parser(shared_data: Path) -> None:
