@@ -6,8 +6,9 @@ from contextlib import contextmanager
 from typing import NamedTuple
 
 import uvicorn
-from starlette.types import ASGIApp, Receive, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
+from sightline.api.people import Person, Role, set_person
 from sightline.api.server import listen, make_server
 from sightline.api.session import Session
 
@@ -43,6 +44,16 @@ def run_app(make: Callable[[Session], ASGIApp], on_end: Callable[[], None] = lam
         server.should_exit = True
         thread.join()
         listener.close()
+
+
+def let_in_as(app: ASGIApp, role: Role) -> ASGIApp:
+    """An application in which somebody of this role asks, whatever they show."""
+
+    async def guard(scope: Scope, receive: Receive, send: Send) -> None:
+        set_person(scope, Person("eve", role))
+        await app(scope, receive, send)
+
+    return guard
 
 
 async def answer_lifespan(receive: Receive, send: Send) -> None:

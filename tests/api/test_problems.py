@@ -3,7 +3,7 @@ from collections.abc import Iterator
 import httpx
 import pytest
 from fastapi import FastAPI
-from platform_server import Running, run_app
+from platform_server import Running, let_in_as, run_app
 from starlette.testclient import TestClient
 from waiting import wait_until
 
@@ -36,7 +36,7 @@ def app() -> FastAPI:
 @pytest.mark.parametrize("name", ERRORS)
 def test_an_error_on_purpose_is_a_problem_with_its_heads_status(app: FastAPI, name: str) -> None:
     error, status = ERRORS[name]
-    answer = TestClient(app).get(f"/v1/raise/{name}")
+    answer = TestClient(let_in_as(app, "admin")).get(f"/v1/raise/{name}")
     assert answer.status_code == status and answer.headers["content-type"] == "application/problem+json"
     problem = answer.json()
     assert set(problem) == {"type", "title", "status", "detail"}
@@ -46,7 +46,7 @@ def test_an_error_on_purpose_is_a_problem_with_its_heads_status(app: FastAPI, na
 
 @pytest.fixture
 def running(app: FastAPI) -> Iterator[Running]:
-    with run_app(lambda _: app) as running:
+    with run_app(lambda _: let_in_as(app, "admin")) as running:
         yield running
 
 

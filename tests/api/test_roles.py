@@ -4,11 +4,11 @@ from collections.abc import Iterator
 
 import pytest
 from fastapi.routing import iter_route_contexts
+from platform_server import let_in_as
 from starlette.testclient import TestClient
-from starlette.types import ASGIApp, Receive, Scope, Send
 
 from sightline.api.application import make_application
-from sightline.api.people import Person, Role, set_person
+from sightline.api.people import Role
 from sightline.api.roles import OPERATIONS, RANKS, ROLES
 from sightline.api.server import open_parts
 from sightline.core.workspace import Workspace
@@ -43,14 +43,6 @@ def asking(request: pytest.FixtureRequest, workspace: Workspace) -> Iterator[tup
     role: Role = request.param
     with open_parts(workspace) as parts, TestClient(let_in_as(make_application(parts), role)) as client:
         yield role, client
-
-
-def let_in_as(app: ASGIApp, role: Role) -> ASGIApp:
-    async def guard(scope: Scope, receive: Receive, send: Send) -> None:
-        set_person(scope, Person("eve", role))
-        await app(scope, receive, send)
-
-    return guard
 
 
 def test_a_role_gets_to_no_operation_of_a_higher_one(asking: tuple[Role, TestClient]) -> None:

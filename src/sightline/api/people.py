@@ -27,7 +27,7 @@ def set_person(scope: Scope, person: Person) -> None:
     scope[PERSON] = person
 
 
-def find_person(request: Request) -> Person:
+async def find_person(request: Request) -> Person:
     """Who asks. Raises: KeyError where no guard stands around the application."""
     person: Person = request.scope[PERSON]
     return person

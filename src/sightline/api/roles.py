@@ -57,7 +57,7 @@ OPERATIONS: dict[Role, tuple[str, ...]] = {
 ROLES: dict[str, Role] = {operation: role for role, operations in OPERATIONS.items() for operation in operations}
 
 
-def check_role(request: Request, person: PersonOf) -> None:
+async def check_role(request: Request, person: PersonOf) -> None:
     """Whether who asks may do what they ask for. Raises: HTTPException 403."""
     needed = ROLES.get(f"{request.method} {request.scope['route'].path}", "admin")
     if RANKS[person.role] < RANKS[needed]:
