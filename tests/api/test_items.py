@@ -208,3 +208,53 @@ def test_a_dataset_that_is_not_there_is_told_and_no_path_is_a_name(
         answer = api.get(f"/v1/datasets/{name}/items")
         assert answer.status_code == 404, name
         assert answer.headers["content-type"] == "application/problem+json"
+
+
+def choose(api: TestClient, *positions: int) -> list[dict[str, Any]]:
+    rows = api.get("/v1/datasets/parts/items").json()["items"]
+    return [{"position": row["position"], "blob": row["blob"]} for row in rows if row["position"] in positions]
+
+
+def test_pictures_are_removed_and_moved_in_new_versions(api: TestClient, parts: Workspace) -> None:
+    page = choose(api, 1, 4)
+    answer = api.post("/v1/datasets/parts/items/remove", json={"pictures": page})
+    assert answer.status_code == 200, answer.text
+    assert answer.json() == {"dataset": api.get("/v1/datasets/parts").json(), "removed": 2, "moved": 0}
+    assert answer.json()["dataset"]["item_count"] == 4
+    again = api.post("/v1/datasets/parts/items/remove", json={"pictures": page})
+    assert again.status_code == 409 and "nothing was changed" in again.json()["detail"]
+    for split, moved, splits in (
+        ("test", 2, {"train": 1, "val": 1, "test": 2}),
+        (None, 2, {"train": 1, "val": 1, "unsplit": 2}),
+    ):
+        body = {"pictures": choose(api, 0, 3), "split": split}
+        answer = api.post("/v1/datasets/parts/items/move", json=body).json()
+        assert (answer["moved"], answer["dataset"]["splits"]) == (moved, splits)
+        assert api.post("/v1/datasets/parts/items/move", json=body).json()["moved"] == 0
+    versions = api.get("/v1/datasets/parts/versions").json()["versions"]
+    assert [(one["removed"], one["moved"]) for one in versions] == [(0, 0), (2, 0), (0, 2), (0, 2)]
+
+
+def test_what_names_no_pictures_is_refused(api: TestClient, parts: Workspace) -> None:
+    for body in ({"pictures": []}, {}, {"pictures": [{"position": 0}]}, {"pictures": [{"position": -1, "blob": "0" * 64}]}):
+        assert api.post("/v1/datasets/parts/items/remove", json=body).status_code == 422
+    for split in ("", "a/b", "unsplit", 5):
+        body = {"pictures": choose(api, 0), "split": split}
+        assert api.post("/v1/datasets/parts/items/move", json=body).status_code == 422
+    everything = api.post("/v1/datasets/parts/items/remove", json={"pictures": choose(api, *range(6))})
+    assert everything.status_code == 409 and "remove the whole dataset" in everything.json()["detail"]
+
+
+def test_an_older_version_becomes_the_present_one_again(api: TestClient, parts: Workspace) -> None:
+    before = api.get("/v1/datasets/parts").json()
+    api.post("/v1/datasets/parts/items/remove", json={"pictures": choose(api, 0)})
+    back = f"/v1/datasets/parts/versions/{before['base_id']}/present"
+    assert api.post("/v1/datasets/parts/categories", json={"name": "new"}).status_code == 201
+    refused = api.post(back)
+    assert refused.status_code == 409 and "freeze them first" in refused.json()["detail"]
+    assert api.post("/v1/datasets/parts/versions").status_code == 201
+    assert api.post(back).json() == {**before, "categories": before["categories"]}
+    assert api.get("/v1/datasets/parts/items/0").json()["file_name"] == "0.png"
+    assert len(api.get("/v1/datasets/parts/versions").json()["versions"]) == 3
+    assert api.post(f"/v1/datasets/parts/versions/{'0' * 64}/present").status_code == 404
+    assert api.post("/v1/datasets/parts/versions/..%2f/present").status_code in (404, 422)

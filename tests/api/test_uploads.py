@@ -6,12 +6,13 @@ import socket
 import sys
 import zipfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import httpx
 import pytest
-from platform_data import paint
+from platform_data import make_dataset, paint
 from platform_server import Running, run_app
 from serving_fakes import write_brightness_artifact
 from starlette.testclient import TestClient
@@ -148,10 +149,10 @@ def running(workspace: Workspace) -> Iterator[Running]:
         yield running
 
 
-def connect(running: Running, length: int) -> socket.socket:
+def connect(running: Running, length: int, path: str = "/v1/datasets") -> socket.socket:
     """A client that has sent the head of an upload."""
     head = (
-        f"POST /v1/datasets HTTP/1.1\r\nHost: 127.0.0.1:{running.session.port}\r\nAuthorization: Bearer "
+        f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1:{running.session.port}\r\nAuthorization: Bearer "
         f"{running.session.token}\r\nContent-Type: multipart/form-data; boundary=b\r\nContent-Length: {length}\r\n\r\n"
     )
     client = socket.create_connection(("127.0.0.1", running.session.port))
@@ -230,3 +231,75 @@ def test_two_uploads_under_one_name_are_not_both_taken(
         assert refused.status_code == 409 and "another upload" in refused.json()["detail"]
         client.close()
         wait_until(lambda: upload(other, PICTURES, running.url, name="mine").status_code == 201)
+
+
+def add(api: TestClient | httpx.Client, files: list[tuple[str, bytes]], url: str = "", **fields: str) -> Any:
+    return api.post(f"{url}/v1/datasets/parts/items", data=fields, files=[("files", file) for file in files])
+
+
+def test_pictures_join_a_dataset(api: TestClient, parts: Workspace) -> None:
+    answer = add(api, PICTURES)
+    assert answer.status_code == 201, answer.text
+    made = answer.json()
+    assert made["dataset"] == api.get("/v1/datasets/parts").json()
+    assert (made["added"], made["dataset"]["item_count"]) == (4, 10)  # the first six are those of the dataset
+    assert made["report"]["kept"]["image"] == 4 and made["report"]["dropped"]["image"] == 6
+    rows = api.get("/v1/datasets/parts/items", params={"cursor": 6}).json()["items"]
+    assert [row["file_name"] for row in rows] == ["6.png", "7.png", "8.png", "9.png"]
+    assert {row["split"] for row in rows} <= {"train", "val"}
+    picture = api.get("/v1/datasets/parts/items/9/picture", params={"blob": rows[3]["blob"]})
+    assert picture.content == PICTURES[9][1]
+    versions = api.get("/v1/datasets/parts/versions").json()["versions"]
+    assert [version["added"] for version in versions] == [0, 4]
+    assert list_left(parts) == []
+    assert add(api, PICTURES).json()["added"] == 0
+    assert len(api.get("/v1/datasets/parts/versions").json()["versions"]) == 2
+
+
+def test_splits_and_categories_of_added_pictures_may_be_said(api: TestClient, parts: Workspace) -> None:
+    files = [(f"set/{'ab'[number % 2]}/{name}", content) for number, (name, content) in enumerate(PICTURES)]
+    made = add(api, files, split="0/0/1", categories="b").json()
+    assert [category["name"] for category in made["dataset"]["categories"]] == ["dent", "scratch", "b"]
+    assert made["dataset"]["splits"] == {"train": 3, "val": 3, "test": 4}
+
+
+@pytest.mark.parametrize(
+    ("fields", "files", "words"),
+    [
+        ({"split": "half"}, PICTURES, "expected shares"),
+        ({}, [], "got none"),
+        ({}, [("a.zip", b"PK\3\4 torn")], "archive at a.zip,"),
+        ({}, [("a.png", b"no picture")], "got none that can be kept"),
+        ({}, [("set.zip", zip_up({"../../a.png": PICTURES[0][1]}))], "leads out of its folder"),
+    ],
+)
+def test_pictures_that_cannot_be_added_change_nothing(
+    api: TestClient, parts: Workspace, fields: dict[str, str], files: list[tuple[str, bytes]], words: str
+) -> None:
+    before = api.get("/v1/datasets/parts").json()
+    sent = [("files", file) for file in files] or [("more", (None, "only fields"))]
+    answer = api.post("/v1/datasets/parts/items", data=fields, files=sent)
+    assert answer.status_code == 422 and words in answer.json()["detail"], answer.text
+    assert api.get("/v1/datasets/parts").json() == before and list_left(parts) == []
+    assert len(parts.list("datasets", "parts")) == 1
+    assert api.post("/v1/datasets/none/items", files=[("files", PICTURES[0])]).status_code == 404
+
+
+def test_a_client_that_hangs_up_adds_nothing(running: Running, workspace: Workspace) -> None:
+    make_dataset(workspace)
+    body = FORM + b"\0" * (2 << 20)
+    client = connect(running, 10 << 20, "/v1/datasets/parts/items")
+    client.sendall(body)
+    wait_until(lambda: any(workspace.root.glob(f"{uploads.PREFIX}*/upload/0.png")))
+    client.close()
+    wait_until(lambda: not list_left(workspace))
+    assert len(workspace.list("datasets", "parts")) == 1
+
+
+def test_two_uploads_to_one_dataset_are_both_taken(running: Running, workspace: Workspace) -> None:
+    make_dataset(workspace)
+    with httpx.Client(trust_env=False, headers=running.bearer, timeout=60) as client, ThreadPoolExecutor(2) as pool:
+        some = [pool.submit(add, client, PICTURES[start:], running.url).result for start in (6, 5)]
+        added = [answer().json()["added"] for answer in some]
+        assert sum(added) == 4
+        assert client.get(f"{running.url}/v1/datasets/parts").json()["item_count"] == 10

@@ -14,7 +14,7 @@ from sightline.api.refusals import make_refusal
 MAX_JSON_BYTES = 16 << 20  # some 40,000 polygons of 20 points
 MAX_PICTURE_BYTES = 64 << 20
 JSON = "application/json"
-UPLOADS = re.compile(r"/v1/datasets|/api/datasets/(import|[^/]+/files)/?")
+UPLOADS = re.compile(r"/v1/datasets(/[^/]+/items)?|/api/datasets/(import|[^/]+/files)/?")
 
 
 def is_upload(method: str, path: str) -> bool:

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Request
 
 from sightline.api import schemas
 from sightline.api.parts import DatasetOf, PartsOf
-from sightline.api.uploads import MULTIPART_BODY, receive_dataset
+from sightline.api.uploads import NEW_DATASET, receive_dataset
 from sightline.core.errors import SightlineError
 from sightline.store.datasets import DatasetSummary
 
@@ -26,7 +26,7 @@ def list_datasets(parts: PartsOf) -> Any:
     return {"datasets": found, "broken": broken}
 
 
-@router.post("", status_code=201, response_model=schemas.Upload, openapi_extra=MULTIPART_BODY)
+@router.post("", status_code=201, response_model=schemas.Upload, openapi_extra=NEW_DATASET)
 async def upload_dataset(request: Request, parts: PartsOf) -> Any:
     """Make a dataset of pictures, or of one archive; parts `name` and `categories` come before the files."""
     return await receive_dataset(request, parts)

@@ -16,12 +16,20 @@ from sightline.data.importing import import_dataset
 
 
 class UploadRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """What to import. Attributes: categories: as of `import_dataset`; empty: the source's."""
+    """What to import.
+
+    Attributes:
+        categories: as of `import_dataset`; empty: the source's.
+        target: the new folder of a version that is to be added to a Dataset; "": it becomes a Dataset in the workspace.
+        blobs: where the Dataset's pictures are.
+    """
 
     source: str
     workspace: str
     name: str
     categories: list[str]
+    target: str = ""
+    blobs: str = ""
 
 
 class UploadResult(msgspec.Struct, frozen=True, kw_only=True):
@@ -42,7 +50,12 @@ def import_upload(request: UploadRequest) -> UploadResult:
     """Import pictures; paths inside the upload are told without the place where it lies."""
     try:
         _, report = import_dataset(
-            request.source, Workspace(request.workspace), request.name, categories=request.categories or None
+            request.source,
+            request.target or Workspace(request.workspace),
+            request.name,
+            blobs=request.blobs or None,
+            split="given" if request.target else "auto",
+            categories=request.categories or None,
         )
         return UploadResult(report=report.to_dict())
     except SightlineError as error:

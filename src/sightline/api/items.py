@@ -1,15 +1,16 @@
-"""`/v1/datasets/{name}/items`: pictures, their labels, and the edits that change these."""
+"""`/v1/datasets/{name}/items`: which pictures there are, their labels, and the edits that change these."""
 
 from typing import Annotated, Any
 
 import msgspec
-from fastapi import APIRouter, Path, Query
+from fastapi import APIRouter, Path, Query, Request
 
 from sightline.api import schemas
-from sightline.api.parts import DatasetOf
-from sightline.api.people import PersonOf
+from sightline.api.parts import DatasetOf, PartsOf
+from sightline.api.people import Person, PersonOf
+from sightline.api.uploads import MORE_PICTURES, receive_pictures
 from sightline.data.editing import Operation
-from sightline.store.datasets import MAX_PAGE
+from sightline.store.datasets import MAX_PAGE, Dataset, ItemChanges
 
 PositionOf = Annotated[int, Path(ge=0, le=schemas.MOST, description="Place of the picture in the dataset, from 0.")]
 
@@ -32,6 +33,24 @@ def list_items(
 ) -> Any:
     """A page of the pictures that the filter lets through, in the dataset's order."""
     return dataset.list_items(state=state, category=category, split=split, search=search, cursor=cursor, limit=limit)
+
+
+@router.post("", status_code=201, response_model=schemas.Addition, openapi_extra=MORE_PICTURES)
+async def add_items(request: Request, dataset: DatasetOf, parts: PartsOf, person: PersonOf) -> Any:
+    """Add pictures, or those of one archive with their labels, in a new version; other parts come before the files."""
+    return await receive_pictures(request, parts, dataset, person.name)
+
+
+@router.post("/remove", response_model=schemas.Revised)
+def remove_items(dataset: DatasetOf, person: PersonOf, chosen: schemas.Chosen) -> Any:
+    """Leave pictures out of a new version; earlier versions keep them. If one is another by now, nothing is changed."""
+    return revise(dataset, ItemChanges(removed=chosen.by_position()), person)
+
+
+@router.post("/move", response_model=schemas.Revised)
+def move_items(dataset: DatasetOf, person: PersonOf, moving: schemas.Moving) -> Any:
+    """Put pictures into a split, in a new version. If one is another by now, nothing is changed."""
+    return revise(dataset, ItemChanges(moved=moving.by_position(), split=moving.split), person)
 
 
 @router.get("/{position}", response_model=schemas.LabelledItem, response_model_exclude_defaults=True)
@@ -62,3 +81,9 @@ def read_history(dataset: DatasetOf, position: PositionOf) -> Any:
 def restore_item(dataset: DatasetOf, person: PersonOf, position: PositionOf, restoring: schemas.Restoring) -> Any:
     """Bring back the labels of an earlier revision, as one more edit."""
     return dataset.restore(position, restoring.revision, restoring.edit_id, person.name, blob=restoring.blob)
+
+
+def revise(dataset: Dataset, changes: ItemChanges, person: Person) -> dict[str, Any]:
+    """Change which pictures there are, and say how many changed and what the dataset is then."""
+    revised = dataset.revise(changes, person.name)
+    return {"dataset": dataset.summarise(), "removed": revised.removed, "moved": revised.moved}

@@ -155,6 +155,29 @@ class CategoryNaming(Request):
     name: CategoryName
 
 
+class Picture(Request):
+    """A picture by its place; `blob`, of its file, tells whether it is still the one that was shown there."""
+
+    position: Count
+    blob: BlobName
+
+
+class Chosen(Request):
+    """Some pictures of a dataset."""
+
+    pictures: Annotated[list[Picture], Field(min_length=1)]
+
+    def by_position(self) -> dict[int, str]:
+        """Blobs by position."""
+        return {picture.position: picture.blob for picture in self.pictures}
+
+
+class Moving(Chosen):
+    """Pictures, and the split that they shall be in; null: in none."""
+
+    split: Annotated[str, Field(min_length=1, max_length=100)] | None
+
+
 class StateCounts(Answer):
     """Pictures that a person looked at, that only a model annotated, and others."""
 
@@ -233,7 +256,10 @@ class History(Answer):
 
 
 class Version(Answer):
-    """A frozen version of a dataset. `parents`: ids of those it was made from; `made_by`: the verb or format, if known."""
+    """A frozen version of a dataset. `parents`: ids of those it was made from; `made_by`: the verb or format, if known.
+
+    `added`, `removed`, `moved`: pictures that came, went or changed their split against the version that it was made from.
+    """
 
     id: str
     item_count: int
@@ -242,6 +268,9 @@ class Version(Answer):
     splits: dict[str, int]
     made_by: str | None
     parents: list[str]
+    added: int
+    removed: int
+    moved: int
 
 
 class Versions(Answer):
@@ -276,6 +305,20 @@ class Upload(Answer):
 
     dataset: DatasetSummary
     report: Report
+
+
+class Addition(Upload):
+    """The dataset that pictures joined, how many there are of them, and the report of their import."""
+
+    added: int
+
+
+class Revised(Answer):
+    """The dataset after a change of its pictures, and how many were removed, or put into another split."""
+
+    dataset: DatasetSummary
+    removed: int
+    moved: int
 
 
 class PredictorFacts(Answer):

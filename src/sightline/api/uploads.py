@@ -1,4 +1,4 @@
-"""Uploads: pictures, or one archive, become a dataset by an import in a process of its own.
+"""Uploads: pictures, or one archive, become a dataset, or join one, by an import in a process of its own.
 
 Archives and pictures of unknown origin are opened there, so that one which brings its reader down does not take the server with
 it. The files are streamed to a folder inside the workspace, whose disk they must fit on anyway. That folder goes in the end in
@@ -25,36 +25,36 @@ from sightline.core.errors import Conflict, Exhausted, InvalidInput
 from sightline.core.temporary import temporary_folder
 from sightline.core.workspace import Workspace, check_name
 from sightline.data.archives import is_archive
+from sightline.data.conversion import ConversionReport
+from sightline.data.splits import check_rule
+from sightline.data.versions import open_version
+from sightline.store.adding import add_version
+from sightline.store.datasets import Dataset
 
 PREFIX = ".upload-"
 COMMAND = (sys.executable, "-P", "-m", "sightline.api.importing")
 ENDING_S = 10  # in which an import that is no longer wanted removes what it made
-MULTIPART_BODY: dict[str, Any] = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "multipart/form-data": {
-                "schema": {
-                    "type": "object",
-                    "required": ["name", "files"],
-                    "properties": {
-                        "name": {"type": "string", "description": "Name of the new dataset."},
-                        "categories": {
-                            "type": "string",
-                            "description": "Category names, one a line: of plain pictures, those to label; of labelled ones, "
-                            "keep only these.",
-                        },
-                        "files": {
-                            "type": "array",
-                            "items": {"type": "string", "format": "binary"},
-                            "description": "Pictures, or one archive; a file's name may hold folders.",
-                        },
-                    },
-                }
-            }
-        },
+
+
+def describe_form(**fields: str) -> dict[str, Any]:
+    """What the schema says of a form with files. Args: fields: what each other part holds."""
+    files = {
+        "type": "array",
+        "items": {"type": "string", "format": "binary"},
+        "description": "Pictures, or one archive; a file's name may hold folders.",
     }
-}
+    words = {name: {"type": "string", "description": told} for name, told in fields.items()}
+    required = ["name", "files"] if "name" in fields else ["files"]
+    form = {"type": "object", "required": required, "properties": {**words, "files": files}}
+    return {"requestBody": {"required": True, "content": {"multipart/form-data": {"schema": form}}}}
+
+
+CATEGORIES = "Category names, one a line: of plain pictures, those to label; of labelled ones, keep only these."
+NEW_DATASET = describe_form(name="Name of the new dataset.", categories=CATEGORIES)
+MORE_PICTURES = describe_form(
+    categories=CATEGORIES,
+    split="auto (the default): the source's, else drawn in the dataset's shares; given: the source's; 0.8/0.1/0.1: drawn.",
+)
 
 
 async def receive_dataset(request: Request, parts: Parts) -> dict[str, Any]:
@@ -73,9 +73,42 @@ async def receive_dataset(request: Request, parts: Parts) -> dict[str, Any]:
         if not form.paths:
             raise InvalidInput("expected pictures or an archive as `files`, got none; choose some")
         with parts.claim(name):
-            report = (await run_import(make_request(form, files, parts.workspace), request, folder)).read()
+            report = (await run_import(make_request(form, files, parts.workspace, name), request, folder)).read()
         dataset = await anyio.to_thread.run_sync(parts.store.open, name)
         return {"dataset": await anyio.to_thread.run_sync(dataset.summarise), "report": report}
+
+
+async def receive_pictures(request: Request, parts: Parts, dataset: Dataset, author: str) -> dict[str, Any]:
+    """Take an upload in and add its pictures to a dataset. Nothing changes where the client hangs up before they are read.
+
+    Returns: the dataset, how many pictures came, and the report of the import.
+
+    Raises: InvalidInput, what import and freeze raise; ClientDisconnect when the client hangs up.
+    """
+    check_room(parts.workspace.root, request.headers.get("content-length", ""))
+    with temporary_folder(parts.workspace.root, PREFIX) as folder:
+        files, target = folder / "upload", folder / "added"
+        files.mkdir()
+        form = await receive_form(request, files, check_split_field)
+        split = check_split_field(form.fields)
+        if not form.paths:
+            raise InvalidInput("expected pictures or an archive as `files`, got none; choose some")
+        wanted = make_request(form, files, parts.workspace, dataset.name)
+        wanted = msgspec.structs.replace(wanted, target=str(target), blobs=dataset.version.blobs.url)
+        report = ConversionReport.from_dict((await run_import(wanted, request, folder)).read())
+
+        def add() -> dict[str, Any]:
+            added = add_version(dataset, open_version(target), author, report, split=split)
+            return {"dataset": dataset.summarise(), "added": len(added.positions), "report": report.to_dict()}
+
+        return await anyio.to_thread.run_sync(add)
+
+
+def check_split_field(fields: dict[str, str]) -> str:
+    """Where the splits of added pictures come from. Raises: InvalidInput."""
+    split = fields.get("split", "auto")
+    check_rule(split)
+    return split
 
 
 def check_room(root: Path, length: str) -> None:
@@ -93,13 +126,13 @@ def check_fields(fields: dict[str, str], parts: Parts) -> str:
     return name
 
 
-def make_request(form: FormReceiver, files: Path, workspace: Workspace) -> UploadRequest:
+def make_request(form: FormReceiver, files: Path, workspace: Workspace, name: str) -> UploadRequest:
     """What the import shall do."""
     listed = (line.strip() for line in form.fields.get("categories", "").splitlines())
     return UploadRequest(
         source=str(form.paths[0] if len(form.paths) == 1 and is_archive(form.paths[0]) else files),
         workspace=str(workspace.root),
-        name=form.fields["name"],
+        name=name,
         categories=[name for name in listed if name],
     )
 

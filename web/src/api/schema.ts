@@ -61,7 +61,51 @@ export interface paths {
          */
         get: operations["list_items"];
         put?: never;
-        post?: never;
+        /**
+         * Add Items
+         * @description Add pictures, or those of one archive with their labels, in a new version; other parts come before the files.
+         */
+        post: operations["add_items"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/datasets/{name}/items/remove": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Remove Items
+         * @description Leave pictures out of a new version; earlier versions keep them. If one is another by now, nothing is changed.
+         */
+        post: operations["remove_items"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/datasets/{name}/items/move": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Move Items
+         * @description Put pictures into a split, in a new version. If one is another by now, nothing is changed.
+         */
+        post: operations["move_items"];
         delete?: never;
         options?: never;
         head?: never;
@@ -234,6 +278,26 @@ export interface paths {
          * @description Freeze the labels as they are now into a new version, from which edits go on.
          */
         post: operations["freeze_dataset"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/datasets/{name}/versions/{version_id}/present": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Return To
+         * @description Go on from an older version; those made since stay. Refused while edits are in no version yet.
+         */
+        post: operations["return_to"];
         delete?: never;
         options?: never;
         head?: never;
@@ -705,6 +769,16 @@ export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
         /**
+         * Addition
+         * @description The dataset that pictures joined, how many there are of them, and the report of their import.
+         */
+        Addition: {
+            dataset: components["schemas"]["DatasetSummary"];
+            report: components["schemas"]["Report"];
+            /** Added */
+            added: number;
+        };
+        /**
          * Annotate
          * @description Let `with`, a Deployment, Artifact or Model, propose labels for the pictures of a dataset that no person looked at.
          */
@@ -829,6 +903,14 @@ export interface components {
         CategoryNaming: {
             /** Name */
             name: string;
+        };
+        /**
+         * Chosen
+         * @description Some pictures of a dataset.
+         */
+        Chosen: {
+            /** Pictures */
+            pictures: components["schemas"]["Picture"][];
         };
         /**
          * Compile
@@ -1354,6 +1436,16 @@ export interface components {
             };
         };
         /**
+         * Moving
+         * @description Pictures, and the split that they shall be in; null: in none.
+         */
+        Moving: {
+            /** Pictures */
+            pictures: components["schemas"]["Picture"][];
+            /** Split */
+            split: string | null;
+        };
+        /**
          * NetworkOption
          * @description A network that can learn a task. `name`: as `model` of a training; `network`: what "fast" and "accurate" stand for.
          */
@@ -1364,6 +1456,16 @@ export interface components {
             network: string;
             /** Size */
             size: number;
+        };
+        /**
+         * Picture
+         * @description A picture by its place; `blob`, of its file, tells whether it is still the one that was shown there.
+         */
+        Picture: {
+            /** Position */
+            position: number;
+            /** Blob */
+            blob: string;
         };
         /**
          * PredictorFacts
@@ -1542,6 +1644,17 @@ export interface components {
             seen_by: ("human" | "model" | "nobody") | null;
         };
         /**
+         * Revised
+         * @description The dataset after a change of its pictures, and how many were removed, or put into another split.
+         */
+        Revised: {
+            dataset: components["schemas"]["DatasetSummary"];
+            /** Removed */
+            removed: number;
+            /** Moved */
+            moved: number;
+        };
+        /**
          * Session
          * @description Who labels, the version of the server, and the folder of its workspace, for commands.
          */
@@ -1656,6 +1769,8 @@ export interface components {
         /**
          * Version
          * @description A frozen version of a dataset. `parents`: ids of those it was made from; `made_by`: the verb or format, if known.
+         *
+         *     `added`, `removed`, `moved`: pictures that came, went or changed their split against the version that it was made from.
          */
         Version: {
             /** Id */
@@ -1676,6 +1791,12 @@ export interface components {
             made_by: string | null;
             /** Parents */
             parents: string[];
+            /** Added */
+            added: number;
+            /** Removed */
+            removed: number;
+            /** Moved */
+            moved: number;
         };
         /**
          * Versions
@@ -1855,6 +1976,121 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Items"];
+                };
+            };
+            /** @description A refusal */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    add_items: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Name of the dataset. */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "multipart/form-data": {
+                    /** @description Category names, one a line: of plain pictures, those to label; of labelled ones, keep only these. */
+                    categories?: string;
+                    /** @description auto (the default): the source's, else drawn in the dataset's shares; given: the source's; 0.8/0.1/0.1: drawn. */
+                    split?: string;
+                    /** @description Pictures, or one archive; a file's name may hold folders. */
+                    files: string[];
+                };
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Addition"];
+                };
+            };
+            /** @description A refusal */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    remove_items: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Name of the dataset. */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Chosen"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Revised"];
+                };
+            };
+            /** @description A refusal */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    move_items: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Name of the dataset. */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Moving"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Revised"];
                 };
             };
             /** @description A refusal */
@@ -2256,6 +2492,39 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Version"];
+                };
+            };
+            /** @description A refusal */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    return_to: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                version_id: string;
+                /** @description Name of the dataset. */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DatasetSummary"];
                 };
             };
             /** @description A refusal */
