@@ -296,6 +296,27 @@ def render_platform_routes() -> str:
     return "\n".join(parts)
 
 
+def render_powerai_vision() -> str:
+    """Every call that `/api` answers, from its handlers, and who may make it."""
+    from fastapi.routing import APIRoute, iter_route_contexts
+
+    from sightline.api.mvi.application import make_mvi
+    from sightline.api.mvi.roles import find_role
+
+    rows: dict[str, list[list[str]]] = {}
+    for context in iter_route_contexts(make_mvi(None).routes):
+        route = context.original_route
+        assert isinstance(route, APIRoute) and context.path is not None
+        for method in sorted(context.methods or ()):
+            meaning = " ".join((route.endpoint.__doc__ or "").split())
+            row = [f"`{method} /api{context.path}`", meaning, find_role(method, context.path)]
+            rows.setdefault(context.path.split("/")[1], []).append(row)
+    parts = [POWERAI_VISION]
+    for noun, calls in sorted(rows.items()):
+        parts.append(f"## {noun}\n\n" + render_table(["Call", "What it does, and what differs", "Needs"], calls) + "\n")
+    return "\n".join(parts)
+
+
 def list_queries(operation: dict[str, Any]) -> list[str]:
     """What may stand in a route's query."""
     return [
@@ -412,6 +433,19 @@ def shorten_type(annotation: Any) -> str:
     return re.sub(r"Optional\[((?:[^\[\]]|\[[^\[\]]*\])*)\]", r"\1 | None", short)
 
 
+POWERAI_VISION = """# PowerAI Vision's interface
+
+`sightline up` answers below `/api` as PowerAI Vision and Maximo Visual Inspection do. It is tested with IBM's own client,
+`vision-tools` 0.2.0, whose calls all are in this list; [how to switch a script over](../guides/powerai-vision.md).
+
+- **Ids** are UUIDs made from names and contents. They stay the same for as long as a thing keeps its name.
+- **Lists** are ordered by `sortby` (`FIELD` or `FIELD DESC`, several with commas; newest first by default) and cut by `skip`
+  and `limit`.
+- **A refusal** has a status outside of 2xx, and JSON with `"result": "fail"` and the reason as `fault`.
+- **Words of a body or query that are not known** are passed over.
+- **`X-Auth-Token`** is the token that `sightline up` prints. The last column says which role a call needs.
+"""
+
 PAGES: dict[str, Callable[[], str]] = {
     "settings.md": render_settings,
     "commands.md": render_commands,
@@ -423,6 +457,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "quantisers.md": render_quantisers,
     "routes.md": render_routes,
     "platform-routes.md": render_platform_routes,
+    "powerai-vision.md": render_powerai_vision,
     "python.md": render_python,
 }
 

@@ -1,4 +1,4 @@
-"""The application: `/v1` and the web app's pages, put together from the parts of one platform."""
+"""The application: `/v1`, `/api` and the web app's pages, put together from the parts of one platform."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -25,6 +25,8 @@ from sightline.api import (
     shelves,
     versions,
 )
+from sightline.api.mvi.application import WithoutSlash, make_mvi
+from sightline.api.mvi.faults import PREFIX as MVI_PREFIX
 from sightline.api.openapi import describe_problems
 from sightline.api.pages import Pages
 from sightline.api.parts import Parts, PartsOf
@@ -61,6 +63,7 @@ def make_application(parts: Parts | None, pages: Pages | None = None) -> FastAPI
     for module in ROUTERS:
         app.include_router(module.router)
     app.add_api_route("/v1/session", read_session, response_model=schemas.Session, tags=["Session"])
+    app.mount(MVI_PREFIX, WithoutSlash(make_mvi(parts)))
     problems.install_handlers(app)
     app.router.default = pages or Pages()
     describe_problems(app)

@@ -1,0 +1,33 @@
+"""IBM's own client, the library of `vision-tools`, against a server of the test's own."""
+
+from collections.abc import Iterator
+
+import pytest
+from platform_data import make_dataset
+from platform_server import Running, run_app
+from vapi.base import Base
+
+from sightline.api.parts import Parts
+from sightline.api.server import make_platform, open_parts
+from sightline.core.workspace import Workspace
+
+
+@pytest.fixture
+def running_parts(workspace: Workspace) -> Iterator[Parts]:
+    """The parts of the platform, over a workspace with the dataset `parts`."""
+    make_dataset(workspace)
+    with open_parts(workspace) as parts:
+        yield parts
+
+
+@pytest.fixture
+def running(running_parts: Parts) -> Iterator[Running]:
+    """A server that runs."""
+    with run_app(lambda session: make_platform(running_parts, session), running_parts.jobs.begin_to_close) as running:
+        yield running
+
+
+@pytest.fixture
+def mvi(running: Running) -> Base:
+    """The client, let in by the session's token."""
+    return Base(base_uri=running.url, token=running.session.token)
