@@ -22,6 +22,7 @@ from sightline.api import server, uploads
 from sightline.api.server import make_platform, open_parts
 from sightline.core.workspace import Workspace
 from sightline.data.versions import open_version
+from sightline.data.video.containers import VIDEO_SUFFIXES
 from sightline.imaging.files.reading import encode_image
 
 
@@ -73,6 +74,28 @@ def test_an_archive_becomes_what_an_import_makes_of_it(api: TestClient, workspac
     assert made["dataset"]["item_count"] == 9
     assert made["report"]["dropped"] == {"image": 1, "annotation": 1} and not made["report"]["clean"]
     assert {finding["reason"] for finding in made["report"]["findings"]} >= {"broken picture", "its picture was dropped"}
+
+
+def test_videos_become_frames(api: TestClient, workspace: Workspace, shared_data: Path) -> None:
+    bird = (shared_data / "video/intel-sample-videos/asl_gestures/bird.mkv").read_bytes()
+    made = upload(api, [("line/bird.mkv", bird)], name="birds", every_s="0.5").json()
+    assert made["dataset"]["states"] == {"labelled": 0, "proposed": 0, "unlabelled": 5}  # 2.1 s
+    assert made["report"]["clean"]
+    version = open_version(workspace.find("datasets", "birds"))
+    assert {item.source_video for item in version.items()} == {"line/bird.mkv"}
+    refused = upload(api, [("bird.mkv", bird)], name="others", every_s="often")
+    assert refused.status_code == 422 and "a number as every_s" in refused.json()["detail"]
+    refused = upload(api, PICTURES, name="others", every_s="1")  # which no reader of pictures knows
+    assert refused.status_code == 422
+    damaged = upload(api, [("bird.mkv", bird[:1000])], name="others")
+    assert damaged.status_code == 422 and "cannot be read" in damaged.json()["detail"]
+    assert list_left(workspace) == []
+
+
+def test_the_page_takes_the_same_files_for_videos() -> None:
+    page = Path(__file__).parents[2] / "web/src/pages/datasets/videos.ts"
+    endings = page.read_text().partition('ENDINGS = "')[2].partition('"')[0].split()
+    assert {f".{ending}" for ending in endings} == VIDEO_SUFFIXES
 
 
 def test_folders_in_names_are_kept(api: TestClient, workspace: Workspace) -> None:

@@ -58,7 +58,7 @@ def test_dropped_files_are_taken(page: Page) -> None:
         held.items.add(new File(["x"], "line 2.zip"));
         zone.dispatchEvent(new DragEvent("drop", { dataTransfer: held, bubbles: true }));
     }"""
-    page.get_by_text("Drop pictures, a folder or a zip here").evaluate(drop)
+    page.get_by_text("Drop pictures, videos, a folder or a zip here").evaluate(drop)
     expect(page.get_by_label("Name")).to_have_value("line-2")
     expect(page.get_by_role("button", name="Upload 1 file")).to_be_enabled()
 
@@ -82,3 +82,19 @@ def test_a_taken_name_is_refused_before_anything_is_sent(page: Page, shared_data
     page.keyboard.press("Escape")
     expect(page.get_by_role("dialog")).to_have_count(0)
     expect(page.get_by_role("button", name="New dataset")).to_be_focused()
+
+
+def test_of_a_video_the_page_asks_how_often_a_frame_is_taken(page: Page, platform: Platform, shared_data: Path) -> None:
+    page.get_by_role("button", name="New dataset").click()
+    page.locator("input[type=file]").set_input_files(shared_data / "video/intel-sample-videos/asl_gestures/bird.mkv")
+    expect(page.get_by_label("Name")).to_have_value("bird")
+    seconds = page.get_by_label("Of videos, a frame every")
+    expect(page.get_by_text("A minute of video becomes 60 pictures")).to_be_visible()
+    seconds.fill("often")
+    expect(page.get_by_role("alert")).to_contain_text("A number above 0")
+    expect(page.get_by_role("button", name="Upload 1 file")).to_be_disabled()
+    seconds.fill("0,5")
+    page.get_by_role("button", name="Upload 1 file").click()
+    expect(page.get_by_text("bird holds 5 pictures")).to_be_visible(timeout=60_000)  # 2.1 s of video
+    names = [item["file_name"] for item in platform.read("/v1/datasets/bird/items")["items"]]
+    assert names[1] == "bird.mkv/000015_00h00m00s500.png"

@@ -19,7 +19,7 @@ class UploadRequest(msgspec.Struct, frozen=True, kw_only=True):
     """What to import.
 
     Attributes:
-        categories: as of `import_dataset`; empty: the source's.
+        categories, options: as of `import_dataset`; no categories: the source's.
         target: the new folder of a version that is to be added to a Dataset; "": it becomes a Dataset in the workspace.
         blobs: where the Dataset's pictures are.
     """
@@ -30,6 +30,7 @@ class UploadRequest(msgspec.Struct, frozen=True, kw_only=True):
     categories: list[str]
     target: str = ""
     blobs: str = ""
+    options: dict[str, str] = {}
 
 
 class UploadResult(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,6 +57,7 @@ def import_upload(request: UploadRequest) -> UploadResult:
             blobs=request.blobs or None,
             split="given" if request.target else "auto",
             categories=request.categories or None,
+            format_options=request.options,
         )
         return UploadResult(report=report.to_dict())
     except SightlineError as error:

@@ -1,6 +1,6 @@
-"""Uploads: pictures, or one archive, become a dataset, or join one, by an import in a process of its own.
+"""Uploads: pictures, videos, or one archive, become a dataset, or join one, by an import in a process of its own.
 
-Archives and pictures of unknown origin are opened there, so that one which brings its reader down does not take the server with
+What is of unknown origin is opened there, so that one which brings its reader down does not take the server with
 it. The files are streamed to a folder inside the workspace, whose disk they must fit on anyway. That folder goes in the end in
 every case: also when the client hangs up, which ends the import, and when the server was killed, with the next upload.
 """
@@ -26,6 +26,7 @@ from sightline.core.temporary import temporary_folder
 from sightline.core.workspace import Workspace, check_name
 from sightline.data.archives import is_archive
 from sightline.data.conversion import ConversionReport
+from sightline.data.formats.video import read_sampling
 from sightline.data.splits import check_rule
 from sightline.data.versions import open_version
 from sightline.store.adding import add_version
@@ -41,7 +42,7 @@ def describe_form(**fields: str) -> dict[str, Any]:
     files = {
         "type": "array",
         "items": {"type": "string", "format": "binary"},
-        "description": "Pictures, or one archive; a file's name may hold folders.",
+        "description": "Pictures, videos, or one archive; a file's name may hold folders.",
     }
     words = {name: {"type": "string", "description": told} for name, told in fields.items()}
     required = ["name", "files"] if "name" in fields else ["files"]
@@ -50,9 +51,11 @@ def describe_form(**fields: str) -> dict[str, Any]:
 
 
 CATEGORIES = "Category names, one a line: of plain pictures, those to label; of labelled ones, keep only these."
-NEW_DATASET = describe_form(name="Name of the new dataset.", categories=CATEGORIES)
+EVERY_S = "Of videos: seconds between the frames that become pictures; 1 where it is left out."
+NEW_DATASET = describe_form(name="Name of the new dataset.", categories=CATEGORIES, every_s=EVERY_S)
 MORE_PICTURES = describe_form(
     categories=CATEGORIES,
+    every_s=EVERY_S,
     split="auto (the default): the source's, else drawn in the dataset's shares; given: the source's; 0.8/0.1/0.1: drawn.",
 )
 
@@ -71,7 +74,7 @@ async def receive_dataset(request: Request, parts: Parts) -> dict[str, Any]:
         form = await receive_form(request, files, lambda fields: check_fields(fields, parts))
         name = check_fields(form.fields, parts)
         if not form.paths:
-            raise InvalidInput("expected pictures or an archive as `files`, got none; choose some")
+            raise InvalidInput("expected pictures, videos or an archive as `files`, got none; choose some")
         with parts.claim(name):
             report = (await run_import(make_request(form, files, parts.workspace, name), request, folder)).read()
         dataset = await anyio.to_thread.run_sync(parts.store.open, name)
@@ -92,7 +95,7 @@ async def receive_pictures(request: Request, parts: Parts, dataset: Dataset, aut
         form = await receive_form(request, files, check_split_field)
         split = check_split_field(form.fields)
         if not form.paths:
-            raise InvalidInput("expected pictures or an archive as `files`, got none; choose some")
+            raise InvalidInput("expected pictures, videos or an archive as `files`, got none; choose some")
         wanted = make_request(form, files, parts.workspace, dataset.name)
         wanted = msgspec.structs.replace(wanted, target=str(target), blobs=dataset.version.blobs.url)
         report = ConversionReport.from_dict((await run_import(wanted, request, folder)).read())
@@ -123,7 +126,13 @@ def check_fields(fields: dict[str, str], parts: Parts) -> str:
     name = check_name(fields.get("name", ""))
     if name in parts.store.names():
         raise Conflict(f"there is a dataset {name!r} already; choose another name")
+    read_sampling(read_options(fields))
     return name
+
+
+def read_options(fields: dict[str, str]) -> dict[str, str]:
+    """What the reader of videos shall know."""
+    return {name: fields[name] for name in ("every_s",) if name in fields}
 
 
 def make_request(form: FormReceiver, files: Path, workspace: Workspace, name: str) -> UploadRequest:
@@ -134,6 +143,7 @@ def make_request(form: FormReceiver, files: Path, workspace: Workspace, name: st
         workspace=str(workspace.root),
         name=name,
         categories=[name for name in listed if name],
+        options=read_options(form.fields),
     )
 
 
@@ -160,7 +170,7 @@ async def run_import(wanted: UploadRequest, request: Request, folder: Path) -> U
         return msgspec.json.decode(ending.result()[0], type=UploadResult)
     except msgspec.DecodeError:
         raise InvalidInput(
-            "expected pictures or an archive that can be read, got files at which the import ended with code "
+            "expected pictures, videos or an archive that can be read, got files at which the import ended with code "
             f"{process.returncode}; leave out what is damaged"
         ) from None
     finally:

@@ -1886,7 +1886,9 @@ export interface operations {
                     name: string;
                     /** @description Category names, one a line: of plain pictures, those to label; of labelled ones, keep only these. */
                     categories?: string;
-                    /** @description Pictures, or one archive; a file's name may hold folders. */
+                    /** @description Of videos: seconds between the frames that become pictures; 1 where it is left out. */
+                    every_s?: string;
+                    /** @description Pictures, videos, or one archive; a file's name may hold folders. */
                     files: string[];
                 };
             };
@@ -2004,9 +2006,11 @@ export interface operations {
                 "multipart/form-data": {
                     /** @description Category names, one a line: of plain pictures, those to label; of labelled ones, keep only these. */
                     categories?: string;
+                    /** @description Of videos: seconds between the frames that become pictures; 1 where it is left out. */
+                    every_s?: string;
                     /** @description auto (the default): the source's, else drawn in the dataset's shares; given: the source's; 0.8/0.1/0.1: drawn. */
                     split?: string;
-                    /** @description Pictures, or one archive; a file's name may hold folders. */
+                    /** @description Pictures, videos, or one archive; a file's name may hold folders. */
                     files: string[];
                 };
             };

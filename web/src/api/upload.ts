@@ -6,6 +6,8 @@ export type UploadRequest = {
   readonly name: string;
   /** Names of the categories, for pictures that come without labels. */
   readonly categories: readonly string[];
+  /** Of videos: seconds between the frames that become pictures; null where there is none. */
+  readonly everyS: number | null;
   readonly files: readonly File[];
 };
 
@@ -32,10 +34,11 @@ export function uploadDataset(wanted: UploadRequest, onProgress: (share: number)
 }
 
 /** The server reads the words before the files, so they come first; a file's name may hold its folders. */
-function toForm({ name, categories, files }: UploadRequest): FormData {
+function toForm({ name, categories, everyS, files }: UploadRequest): FormData {
   const form = new FormData();
   form.append("name", name);
   if (categories.length > 0) form.append("categories", categories.join("\n"));
+  if (everyS !== null) form.append("every_s", String(everyS));
   for (const file of files) form.append("files", file, file.webkitRelativePath || file.name);
   return form;
 }

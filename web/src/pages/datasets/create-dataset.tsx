@@ -14,27 +14,32 @@ import { ConversionReport } from "./conversion-report";
 import styles from "./create-dataset.module.css";
 import { FilesDrop } from "./files-drop";
 import { checkName, splitCategories, suggestName } from "./naming";
+import { describeSampling, isVideo, readSeconds } from "./videos";
 
 type Step =
   | { readonly kind: "choosing"; readonly error?: unknown }
   | { readonly kind: "sending"; readonly share: number }
   | { readonly kind: "done"; readonly upload: Upload };
 
-/** Makes a dataset of pictures, or of a zip with labels, and shows what became of every file. */
+/** Makes a dataset of pictures, of frames of videos, or of a zip with labels, and shows what became of every file. */
 export function CreateDataset({ taken, onClose }: { taken: readonly string[]; onClose: () => void }) {
   const [files, setFiles] = useState<readonly File[]>([]);
   const [typed, setTyped] = useState<string | null>(null);
   const [categories, setCategories] = useState("");
+  const [seconds, setSeconds] = useState("1");
   const [step, setStep] = useState<Step>({ kind: "choosing" });
   const running = useRef<Uploading | null>(null);
   const name = typed ?? suggestName(files, taken);
   const refresh = useRefreshDataset(name);
   const wrong = name ? checkName(name, taken) : undefined;
+  const hasVideo = files.some(isVideo);
+  const everyS = hasVideo ? readSeconds(seconds) : null;
+  const ready = files.length > 0 && name && !wrong && !(hasVideo && everyS === null);
   useEffect(() => () => running.current?.stop(), []);
 
   const send = async () => {
     setStep({ kind: "sending", share: 0 });
-    const wanted = { name, categories: splitCategories(categories), files };
+    const wanted = { name, categories: splitCategories(categories), everyS, files };
     running.current = uploadDataset(wanted, (share) => setStep({ kind: "sending", share }));
     try {
       const upload = await running.current.done;
@@ -65,7 +70,7 @@ export function CreateDataset({ taken, onClose }: { taken: readonly string[]; on
       actions={
         <>
           <Button onClick={onClose}>Cancel</Button>
-          <Button kind="primary" icon="upload" disabled={files.length === 0 || !name || !!wrong} onClick={send}>
+          <Button kind="primary" icon="upload" disabled={!ready} onClick={send}>
             {files.length > 0 ? `Upload ${countOf(files.length, "file")}` : "Upload"}
           </Button>
         </>
@@ -73,6 +78,17 @@ export function CreateDataset({ taken, onClose }: { taken: readonly string[]; on
     >
       {step.error !== undefined && <ErrorNotice error={step.error} />}
       <FilesDrop files={files} onChange={setFiles} />
+      {hasVideo && (
+        <TextField
+          label="Of videos, a frame every … seconds"
+          value={seconds}
+          inputMode="decimal"
+          autoComplete="off"
+          hint={everyS === null ? undefined : describeSampling(everyS)}
+          error={everyS === null ? "A number above 0, such as 1 or 0.2" : undefined}
+          onChange={(event) => setSeconds(event.target.value)}
+        />
+      )}
       <NameField
         label="Name"
         value={name}

@@ -1,10 +1,11 @@
 import { DropZone } from "../../ui/drop-zone";
 import { countOf, formatBytes } from "../../ui/format";
 import { readDropped } from "./dropped-files";
+import { VIDEO_FILES } from "./videos";
 
 type Props = { files: readonly File[]; onChange: (files: readonly File[]) => void };
 
-const ACCEPTED = "image/*,.zip,.tar,.gz,.tgz,.tif,.tiff,.bmp,.webp";
+const ACCEPTED = `image/*,.zip,.tar,.gz,.tgz,.tif,.tiff,.bmp,.webp,video/*,${VIDEO_FILES}`;
 
 /** Where the pictures of a new dataset are dropped, or their archive. */
 export function FilesDrop({ files, onChange }: Props) {
@@ -19,7 +20,7 @@ export function FilesDrop({ files, onChange }: Props) {
     >
       {files.length === 0 ? (
         <span>
-          Drop pictures, a folder or a zip here, or <u>choose files</u>
+          Drop pictures, videos, a folder or a zip here, or <u>choose files</u>
         </span>
       ) : (
         <span aria-live="polite">

@@ -1,5 +1,7 @@
 /** Names of datasets, by the rule of the workspace, and names of categories as people type them. */
 
+import { isVideo } from "./videos";
+
 const ALLOWED = /^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$/;
 
 /** What is wrong with a name, or undefined. */
@@ -9,7 +11,7 @@ export function checkName(name: string, taken: readonly string[]): string | unde
   return undefined;
 }
 
-/** A name for what was chosen: the archive's or folder's own, made to fit and not taken; empty without files. */
+/** A name for what was chosen: the archive's, video's or folder's own, made to fit and not taken; empty without files. */
 export function suggestName(
   files: readonly { readonly name: string; readonly webkitRelativePath?: string }[],
   taken: readonly string[],
@@ -18,7 +20,9 @@ export function suggestName(
   if (!first) return "";
   const folder = first.webkitRelativePath?.split("/")[0];
   const stem =
-    files.length === 1 && /\.zip$/i.test(first.name) ? first.name.replace(/\.zip$/i, "") : folder || "pictures";
+    files.length === 1 && (/\.zip$/i.test(first.name) || isVideo(first))
+      ? first.name.replace(/\.[^.]*$/, "")
+      : folder || "pictures";
   const fit = stem
     .replace(/[^A-Za-z0-9._-]+/g, "-")
     .replace(/^[^A-Za-z0-9]+/, "")

@@ -11,8 +11,8 @@ export function Welcome({ onCreate }: { onCreate: () => void }) {
   return (
     <EmptyState icon="image" title="Start with your pictures">
       <p>
-        A dataset holds pictures and what is known of them. Upload pictures, or a zip of pictures with labels in any
-        format that Sightline reads. Everything stays on this machine.
+        A dataset holds pictures and what is known of them. Upload pictures, videos, or a zip of pictures with labels in
+        any format that Sightline reads. Everything stays on this machine.
       </p>
       <Button kind="primary" icon="upload" className={styles.upload} onClick={onCreate}>
         Upload pictures
