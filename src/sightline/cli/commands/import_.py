@@ -1,10 +1,11 @@
 """`sightline import`: labelled pictures become a DatasetVersion, with a report of every loss; a network becomes a Model.
 
-What the source is decides which; options of the other kind are refused rather than ignored.
+With --add-to pictures join a dataset, as they do in the browser: with its edits, in its next version. What the source is says
+which; options of the other kind are refused rather than ignored.
 """
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypedDict
 
 import typer
 
@@ -29,12 +30,26 @@ from sightline.cli.network_options import (
 )
 from sightline.cli.options import ConfidenceOption, JsonOption, SeedOption, WorkspaceOption, open_workspace
 from sightline.cli.progress import show_progress
-from sightline.cli.terminal import Terminal
+from sightline.cli.terminal import Terminal, format_count
 from sightline.data.formats.table import FORMATS
 
 if TYPE_CHECKING:
+    from sightline.core.workspace import Workspace
     from sightline.data.conversion import ConversionReport
+    from sightline.data.importing import Verify
     from sightline.data.versions import DatasetVersion
+
+
+class PictureOptions(TypedDict):
+    """Options of an import of pictures, as the verbs take them."""
+
+    format: str
+    split: str
+    seed: int
+    categories: list[str] | None
+    verify: "Verify"
+    format_options: dict[str, Any]
+
 
 PICTURES = "Labelled pictures"  # the group of these options in the help
 MOST_CATEGORIES = 10
@@ -45,6 +60,14 @@ def import_command(
         Path, typer.Argument(help="Folder, file or archive with pictures and labels, or a network's file or folder.")
     ],
     name: Annotated[str | None, typer.Option("--name", help="Name of the dataset or model; by default the source's.")] = None,
+    add_to: Annotated[
+        str | None,
+        typer.Option(
+            "--add-to",
+            help="Name of a dataset to add the pictures to, in a new version; those that it has already are left out.",
+            rich_help_panel=PICTURES,
+        ),
+    ] = None,
     format_name: Annotated[
         str,
         typer.Option("--format", help=f"Format of the labels: {', '.join(FORMATS)}; auto finds it.", rich_help_panel=PICTURES),
@@ -53,7 +76,8 @@ def import_command(
         str,
         typer.Option(
             "--split",
-            help="given: keep the source's; 0.8/0.1/0.1: draw these shares; auto: keep the source's, else draw 0.8/0.1/0.1.",
+            help="given: keep the source's; 0.8/0.1/0.1: draw these shares; auto: keep the source's, else draw 0.8/0.1/0.1, or "
+            "with --add-to in the shares of that dataset.",
             rich_help_panel=PICTURES,
         ),
     ] = "auto",
@@ -109,6 +133,7 @@ def import_command(
 ) -> None:
     """Import pictures and labels, or a network trained elsewhere; says what was kept, changed and dropped, and why."""
     from sightline.cli.commands.import_network import NetworkArguments, import_network_file, is_network
+    from sightline.core.errors import InvalidInput
 
     terminal = Terminal(as_json, workspace)
     asked = NetworkArguments(
@@ -134,6 +159,7 @@ def import_command(
     if is_network(source, asked):
         refuse_picture_options(
             {
+                "--add-to": add_to,
                 "--format": format_name != "auto",
                 "--split": split != "auto",
                 "--list": lists,
@@ -144,19 +170,20 @@ def import_command(
         names = read_names(categories) if categories is not None else None
         import_network_file(terminal, open_workspace(workspace), source, name or make_name(source), names, asked, seed)
         return
-    import_pictures(
-        terminal,
-        workspace,
-        source,
-        name=name,
-        format_name=format_name,
-        split=split,
-        seed=seed,
-        lists=lists,
-        reader_options=reader_options,
-        categories=categories,
-        allow_header_only=allow_header_only,
-    )
+    options: PictureOptions = {
+        "format": format_name,
+        "split": split,
+        "seed": seed,
+        "categories": read_names(categories) if categories is not None else None,
+        "verify": "header" if allow_header_only else "decode",
+        "format_options": make_format_options(lists or [], reader_options or []),
+    }
+    if add_to is None:
+        import_pictures(terminal, open_workspace(workspace), source, name or make_name(source), options)
+    elif name is not None:
+        raise InvalidInput("expected --name or --add-to, got both; --add-to names the dataset that there is")
+    else:
+        add_to_dataset(terminal, open_workspace(workspace), source, add_to, options)
 
 
 def refuse_picture_options(options: dict[str, Any]) -> None:
@@ -168,41 +195,42 @@ def refuse_picture_options(options: dict[str, Any]) -> None:
         raise InvalidInput(f"expected options of a network, got {', '.join(given)}, which only pictures have; leave them out")
 
 
-def import_pictures(
-    terminal: Terminal,
-    workspace: Path | None,
-    source: Path,
-    *,
-    name: str | None,
-    format_name: str,
-    split: str,
-    seed: int,
-    lists: list[str] | None,
-    reader_options: list[str] | None,
-    categories: Path | None,
-    allow_header_only: bool,
-) -> None:
+def import_pictures(terminal: Terminal, workspace: "Workspace", source: Path, name: str, options: PictureOptions) -> None:
     """Import a dataset and say what came of it."""
     from sightline.data.importing import import_dataset
 
-    name = name or make_name(source)
     with show_progress() as on_progress:
-        version, report = import_dataset(
-            source,
-            open_workspace(workspace),
-            name,
-            format=format_name,
-            split=split,
-            seed=seed,
-            categories=read_names(categories) if categories is not None else None,
-            verify="header" if allow_header_only else "decode",
-            format_options=make_format_options(lists or [], reader_options or []),
-            on_progress=on_progress,
-        )
+        version, report = import_dataset(source, workspace, name, **options, on_progress=on_progress)
     show_version(terminal, name, version, report)
 
 
-def show_version(terminal: Terminal, name: str, version: "DatasetVersion", report: "ConversionReport") -> None:
+def add_to_dataset(terminal: Terminal, workspace: "Workspace", source: Path, name: str, options: PictureOptions) -> None:
+    """Add pictures to a dataset and say what came of it; a server that runs shows them at its next request."""
+    from contextlib import closing
+
+    from sightline.cli.commands.up import find_user
+    from sightline.core.workspace import Workspace, check_name
+    from sightline.store.adding import add_pictures
+    from sightline.store.database import DATABASE_NAME, open_database
+    from sightline.store.datasets import DatasetStore
+
+    home = Workspace(workspace.root, takes_paths=False)
+    home.find("datasets", check_name(name))  # before a database is made where there is none
+    with closing(open_database(home.root / DATABASE_NAME)) as database:
+        dataset = DatasetStore(home, database).open(name)
+        summary = dataset.summarise()
+        if summary.newer_version is not None:
+            terminal.note(
+                f"the version {summary.newer_version[:8]}, made outside, is left: {summary.unfrozen_edits} edits of "
+                f"{name!r} were made on {summary.base_id[:8]}, to which the pictures are added"
+            )
+        with show_progress() as on_progress:
+            added = add_pictures(dataset, source, find_user(), **options, on_progress=on_progress)
+    terminal.say(f"{format_count(len(added.positions), 'picture')} added to {name}")
+    show_version(terminal, name, added.version, added.report, added=len(added.positions))
+
+
+def show_version(terminal: Terminal, name: str, version: "DatasetVersion", report: "ConversionReport", **facts: object) -> None:
     """The report, and what was made; `name` finds it, where a Sightline zip says another."""
     for line in report.lines():
         terminal.tell(line)
@@ -221,6 +249,7 @@ def show_version(terminal: Terminal, name: str, version: "DatasetVersion", repor
             "splits": version.splits,
             "categories": list(manifest.categories),
             "report": report.to_dict(),
+            **facts,
         }
     )
 
