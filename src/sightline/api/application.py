@@ -18,6 +18,7 @@ from sightline.api import (
     job_events,
     jobs,
     machine,
+    outlines,
     pictures,
     predictors,
     problems,
@@ -34,7 +35,20 @@ from sightline.api.people import PersonOf
 from sightline.api.roles import check_role
 
 THREADS = 16  # blocking calls at once; each waits for the disk or for SQLite's one writer
-ROUTERS = (datasets, items, pictures, categories, versions, predictors, jobs, job_events, shelves, deployments, machine)
+ROUTERS = (
+    datasets,
+    items,
+    pictures,
+    outlines,
+    categories,
+    versions,
+    predictors,
+    jobs,
+    job_events,
+    shelves,
+    deployments,
+    machine,
+)
 DESCRIPTION = "Datasets with their labels, jobs, and what jobs make of them: the interface of `sightline up`."
 
 

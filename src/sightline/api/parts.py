@@ -22,6 +22,7 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
         jobs: the runner, `JobRunner(workspace, JobStore(database), store)`; whoever makes the parts starts and closes it.
         decoders: how many pictures may be decoded at once.
         predicting: lets one prediction run at a time.
+        cutting: lets one mask be cut out at a time.
     """
 
     workspace: Workspace
@@ -30,6 +31,7 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     jobs: JobRunner
     decoders: anyio.CapacityLimiter
     predicting: anyio.CapacityLimiter
+    cutting: anyio.CapacityLimiter
     _claimed: set[str] = msgspec.field(default_factory=set)
 
     @contextmanager

@@ -43,6 +43,7 @@ OPERATIONS: dict[Role, tuple[str, ...]] = {
         "POST /v1/datasets/{name}/items/move",
         "POST /v1/datasets/{name}/items/{position}/edits",
         "POST /v1/datasets/{name}/items/{position}/restore",
+        "POST /v1/datasets/{name}/items/{position}/outline",
         "POST /v1/datasets/{name}/categories",
         "PATCH /v1/datasets/{name}/categories/{id}",
         "DELETE /v1/datasets/{name}/categories/{id}",

@@ -344,6 +344,28 @@ class Prediction(Request):
     confidence_threshold: Annotated[float, Field(ge=0, le=1)] | None = None
 
 
+class OutlineStroke(Request):
+    """A line drawn over pixels that belong to the thing, or do not. `points`: x0, y0, x1, y1, ... pixels; one is a dab."""
+
+    points: Annotated[list[Number], Field(min_length=2, max_length=4000)]
+    radius: Annotated[float, Field(gt=0, le=1000)]
+    adds: bool
+
+
+class Outlining(Request):
+    """The box around a thing of the picture `blob`, and strokes, later ones above earlier ones."""
+
+    blob: BlobName
+    box_xyxy: tuple[Number, Number, Number, Number]
+    strokes: Annotated[list[OutlineStroke], Field(max_length=200)] = []
+
+
+class Outline(Answer):
+    """The pixels of the thing; none may be set."""
+
+    mask: Mask
+
+
 class Proposals(Answer):
     """What a predictor found, not stored. `unknown_categories`: those that the dataset lacks, with how many were left out."""
 

@@ -75,6 +75,7 @@ def open_parts(workspace: Workspace) -> Iterator[Parts]:
             jobs=jobs,
             decoders=anyio.CapacityLimiter(DECODERS),
             predicting=anyio.CapacityLimiter(1),
+            cutting=anyio.CapacityLimiter(1),
         )
     finally:
         jobs.close()

@@ -216,6 +216,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/datasets/{name}/items/{position}/outline": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Outline Thing
+         * @description The mask of the thing in a box (GrabCut). Nothing is stored.
+         */
+        post: operations["outline_thing"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/datasets/{name}/categories": {
         parameters: {
             query?: never;
@@ -1458,6 +1478,45 @@ export interface components {
             size: number;
         };
         /**
+         * Outline
+         * @description The pixels of the thing; none may be set.
+         */
+        Outline: {
+            mask: components["schemas"]["Mask"];
+        };
+        /**
+         * OutlineStroke
+         * @description A line drawn over pixels that belong to the thing, or do not. `points`: x0, y0, x1, y1, ... pixels; one is a dab.
+         */
+        OutlineStroke: {
+            /** Points */
+            points: number[];
+            /** Radius */
+            radius: number;
+            /** Adds */
+            adds: boolean;
+        };
+        /**
+         * Outlining
+         * @description The box around a thing of the picture `blob`, and strokes, later ones above earlier ones.
+         */
+        Outlining: {
+            /** Blob */
+            blob: string;
+            /** Box Xyxy */
+            box_xyxy: [
+                number,
+                number,
+                number,
+                number
+            ];
+            /**
+             * Strokes
+             * @default []
+             */
+            strokes?: components["schemas"]["OutlineStroke"][];
+        };
+        /**
          * Picture
          * @description A picture by its place; `blob`, of its file, tells whether it is still the one that was shown there.
          */
@@ -2324,6 +2383,44 @@ export interface operations {
                 };
                 content: {
                     "image/jpeg": string;
+                };
+            };
+            /** @description A refusal */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    outline_thing: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Place of the picture in the dataset, from 0. */
+                position: number;
+                /** @description Name of the dataset. */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Outlining"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Outline"];
                 };
             };
             /** @description A refusal */
