@@ -28,7 +28,7 @@ def test_a_list_has_the_facts_of_each_picture(api: TestClient) -> None:
     assert len(first.pop("blob")) == 64
     assert first == {
         "position": 0, "file_name": "0.png", "width": WIDTH, "height": HEIGHT, "split": "train", "state": "labelled",
-        "annotation_count": 1, "revision": 0,
+        "annotation_count": 1, "revision": 0, "source_video": None, "frame_pts": None,
     }  # fmt: skip
     assert [item["state"] for item in page["items"]] == ["labelled"] * 3 + ["proposed", "unlabelled", "labelled"]
 

@@ -84,11 +84,26 @@ def test_equal_pictures_of_two_versions_are_found(path, tmp_path):
     assert other.find_blobs(one).tolist() == [True] * 3 + [False] * 997
 
 
+def test_frames_are_found_in_the_order_of_their_times(tmp_path):
+    writer = ItemWriter(tmp_path / "items.parquet")
+    frames = [("a.mp4", 40), (None, None), ("b.mp4", 7), ("a.mp4", 0), ("a.mp4", 20), ("c", None)]
+    for number, (video, pts) in enumerate(frames):
+        writer.add(Item(blob="ab" * 32, file_name=f"{number}", width=1, height=1, source_video=video, frame_pts=pts))
+    writer.close()
+    index = load_item_index(tmp_path / "items.parquet", ())
+    assert index.count_frames() == {"a.mp4": 3, "b.mp4": 1, "c": 1}
+    found = index.find_frames(0)
+    assert (found.video, found.positions.tolist(), found.pts.tolist()) == ("a.mp4", [3, 4, 0], [0, 20, 40])
+    assert index.find_frames(1) is None
+    assert index.find_frames(5).pts.tolist() == [item_index.NO_PTS]
+
+
 def test_a_version_without_items_or_categories_has_an_empty_index(tmp_path):
     ItemWriter(tmp_path / "items.parquet").close()
     index = load_item_index(tmp_path / "items.parquet", ())
     assert len(index) == 0
     assert np.array_equal(index.offsets, [0])
+    assert index.count_frames() == {}
     assert list(index.find_positions(["a"])) == [-1]
 
 

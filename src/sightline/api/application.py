@@ -25,6 +25,7 @@ from sightline.api import (
     schemas,
     shelves,
     versions,
+    videos,
 )
 from sightline.api.mvi.application import WithoutSlash, make_mvi
 from sightline.api.mvi.faults import PREFIX as MVI_PREFIX
@@ -38,6 +39,7 @@ THREADS = 16  # blocking calls at once; each waits for the disk or for SQLite's 
 ROUTERS = (
     datasets,
     items,
+    videos,
     pictures,
     outlines,
     categories,

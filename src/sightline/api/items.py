@@ -26,13 +26,16 @@ def list_items(
     search: Annotated[
         str | None, Query(max_length=200, description="Only pictures whose file name holds this, whatever its case.")
     ] = None,
+    video: Annotated[str | None, Query(description="Only frames of this video.")] = None,
     cursor: Annotated[
         int, Query(ge=0, le=schemas.MOST, description="Where the page begins: `next_cursor` of the one before.")
     ] = 0,
     limit: Annotated[int, Query(ge=1, le=MAX_PAGE, description="Most pictures of the page.")] = 100,
 ) -> Any:
     """A page of the pictures that the filter lets through, in the dataset's order."""
-    return dataset.list_items(state=state, category=category, split=split, search=search, cursor=cursor, limit=limit)
+    return dataset.list_items(
+        state=state, category=category, split=split, search=search, video=video, cursor=cursor, limit=limit
+    )
 
 
 @router.post("", status_code=201, response_model=schemas.Addition, openapi_extra=MORE_PICTURES)

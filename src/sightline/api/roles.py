@@ -20,6 +20,8 @@ OPERATIONS: dict[Role, tuple[str, ...]] = {
         "GET /v1/datasets/{name}/items/{position}/picture",
         "GET /v1/datasets/{name}/items/{position}/thumbnail",
         "POST /v1/datasets/{name}/items/{position}/predictions",  # stores nothing
+        "GET /v1/datasets/{name}/items/{position}/frames",
+        "GET /v1/datasets/{name}/videos",
         "GET /v1/datasets/{name}/versions",
         "GET /v1/predictors",
         "GET /v1/jobs",
@@ -44,6 +46,7 @@ OPERATIONS: dict[Role, tuple[str, ...]] = {
         "POST /v1/datasets/{name}/items/{position}/edits",
         "POST /v1/datasets/{name}/items/{position}/restore",
         "POST /v1/datasets/{name}/items/{position}/outline",
+        "POST /v1/datasets/{name}/tracks/fill",
         "POST /v1/datasets/{name}/categories",
         "PATCH /v1/datasets/{name}/categories/{id}",
         "DELETE /v1/datasets/{name}/categories/{id}",

@@ -211,7 +211,10 @@ class Datasets(Answer):
 
 
 class Item(Answer):
-    """A picture of a dataset. `blob`: SHA-256 of its file, which makes the address of its pixels one that never changes."""
+    """A picture of a dataset. `blob`: SHA-256 of its file, which makes the address of its pixels one that never changes.
+
+    `source_video`, `frame_pts`: of a frame, its video and its time stamp in ticks of the video's clock.
+    """
 
     position: int
     file_name: str
@@ -222,6 +225,8 @@ class Item(Answer):
     annotation_count: int
     revision: int
     blob: str
+    source_video: str | None = None
+    frame_pts: int | None = None
 
 
 class Items(Answer):
@@ -237,6 +242,52 @@ class LabelledItem(Item):
 
     labels: list[Label]
     seen_by: Viewer | None
+
+
+class Video(Answer):
+    """A video, of which `frame_count` frames are pictures of the dataset."""
+
+    name: str
+    frame_count: int
+
+
+class Videos(Answer):
+    """The videos of a dataset, in the order in which they came."""
+
+    videos: list[Video]
+
+
+class Frames(Answer):
+    """Some frames of a video in the order of their times. `place`: of the frame asked for among all `count` that there are."""
+
+    video: str | None
+    place: int
+    count: int
+    items: list[Item]
+
+
+class FillRequest(Request):
+    """An object, by the `track_id` among its labels' attributes, and the positions of two frames in which people labelled it.
+
+    One of them may be null: the nearest such frame before `last`, or after `first`.
+    """
+
+    track_id: Annotated[str, StringConstraints(min_length=1, max_length=200)]
+    first: Count | None = None
+    last: Count | None = None
+
+
+class Filling(Answer):
+    """Positions of the pictures with a new proposal, and of those that somebody edited meanwhile, which stay as they are.
+
+    `kept`: how many between the two stay as they are, with a label by a person or with this very proposal.
+    """
+
+    first: int
+    last: int
+    filled: list[int]
+    kept: int
+    stale: list[int]
 
 
 class JournalEntry(Answer):

@@ -26,6 +26,7 @@ from sightline.data.editing import (
     describe_operations,
     find_changes,
 )
+from sightline.data.item_index import Frames
 from sightline.data.versions import DatasetVersion, open_version
 from sightline.store.adopting import adopt_version, is_version, read_newest
 from sightline.store.bases import read_freeze, write_counters
@@ -122,6 +123,7 @@ class Dataset:
         category: str | None = None,
         split: str | None = None,
         search: str | None = None,
+        video: str | None = None,
         cursor: int = 0,
         limit: int = 100,
     ) -> ItemPage:
@@ -132,16 +134,17 @@ class Dataset:
             category: name of a category of which they have an annotation.
             split: name of a split; "unsplit" for those without one.
             search: text that their file names contain, whatever its case.
+            video: name of a video of which they are frames.
             cursor: position to begin at: 0, or a page's `next_cursor`.
             limit: pictures in a page, 1..1000.
 
-        Raises: NotFound for an unknown category or split; InvalidInput.
+        Raises: NotFound for an unknown category, split or video; InvalidInput.
         """
         if not 1 <= limit <= MAX_PAGE:
             raise InvalidInput(f"expected a `limit` of 1 to {MAX_PAGE} pictures, got {limit}; ask for fewer")
         with self._lock, self._database.read() as connection:
             present = self._catch_up(connection)
-            positions = present.find(state, category, split, search)
+            positions = present.find(state, category, split, search, video)
             rest = positions[positions >= cursor]
             items = tuple(present.make_row(position) for position in rest[:limit].tolist())
         following = items[-1].position + 1 if len(rest) > limit else None
@@ -279,6 +282,15 @@ class Dataset:
         """A picture's facts without its labels; waits for nobody who reads or writes these. Raises: NotFound."""
         present = self._present
         return present.make_row(present.check_position(position))
+
+    def find_frames(self, position: int) -> Frames | None:
+        """The frames of a picture's video, in the order of their times; None for a picture of no video. Raises: NotFound."""
+        present = self._present
+        return present.index.find_frames(present.check_position(position))
+
+    def count_frames(self) -> dict[str, int]:
+        """The videos whose frames these are, each with how many there are."""
+        return self._present.index.count_frames()
 
     def read_picture(self, position: int) -> bytes:
         """The picture's file as it was imported, verified. Raises: NotFound, CorruptFile."""

@@ -17,7 +17,7 @@ from sqlalchemy import Connection
 from sightline.core.errors import InvalidInput, NotFound
 from sightline.core.workspace import Workspace
 from sightline.data.editing import ItemState
-from sightline.data.item_index import STATES
+from sightline.data.item_index import NO_PTS, STATES
 from sightline.data.versions import UNSPLIT, sort_splits
 from sightline.store.bases import Base, open_base, read_base, read_counters
 from sightline.store.categories import CategoryTable, read_categories
@@ -108,7 +108,8 @@ class Present:
 
     def make_row(self, position: int) -> ItemRow:
         """What lists show of a picture."""
-        index, code = self.index, int(self.index.split_codes[position])
+        index, code, video = self.index, int(self.index.split_codes[position]), int(self.index.video_codes[position])
+        pts = int(index.pts[position])
         return ItemRow(
             position=position,
             file_name=index.file_names[position].as_py(),
@@ -119,9 +120,18 @@ class Present:
             annotation_count=int(self._counts[position]),
             revision=int(self.revisions[position]),
             blob=index.read_blob(position),
+            source_video=None if video < 0 else index.videos[video],
+            frame_pts=None if pts == NO_PTS else pts,
         )
 
-    def find(self, state: ItemState | None, category: str | None, split: str | None, search: str | None) -> NDArray[np.int64]:
+    def find(
+        self,
+        state: ItemState | None,
+        category: str | None,
+        split: str | None,
+        search: str | None,
+        video: str | None,
+    ) -> NDArray[np.int64]:
         """Positions of the pictures that fit all filters, rising. Raises: NotFound, InvalidInput."""
         fits = np.ones(len(self.index), bool)
         if state is not None:
@@ -135,6 +145,10 @@ class Present:
             fits &= np.asarray(found.to_numpy(), bool)
         if category is not None:
             fits &= self._find_category(self.categories.find_id(category))
+        if video is not None:
+            if video not in self.index.videos:
+                raise NotFound(f"no frame of a video {video!r} in {self.name!r}; choose one of its videos")
+            fits &= self.index.video_codes == self.index.videos.index(video)
         return np.flatnonzero(fits)
 
     def summarise(self, newer_version: str | None) -> DatasetSummary:

@@ -25,6 +25,7 @@ class ItemRow(msgspec.Struct, frozen=True, kw_only=True):
         split: None for a picture without one.
         revision: how many edits it ever had.
         blob: SHA-256 of the picture's file.
+        source_video, frame_pts: of a frame, as `Item` has them.
     """
 
     position: int
@@ -36,6 +37,8 @@ class ItemRow(msgspec.Struct, frozen=True, kw_only=True):
     annotation_count: int
     revision: int
     blob: str
+    source_video: str | None
+    frame_pts: int | None
 
 
 class ItemPage(msgspec.Struct, frozen=True, kw_only=True):

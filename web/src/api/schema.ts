@@ -176,6 +176,66 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/datasets/{name}/videos": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Videos
+         * @description The videos whose frames are pictures of the dataset.
+         */
+        get: operations["list_videos"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/datasets/{name}/items/{position}/frames": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Frames
+         * @description A frame and its neighbours in its video, in the order of their times; nothing for a picture of no video.
+         */
+        get: operations["list_frames"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/datasets/{name}/tracks/fill": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Fill Frames
+         * @description Propose an object in the frames between two in which people labelled it: boxes, and polygons of equally many points.
+         */
+        post: operations["fill_frames"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/datasets/{name}/items/{position}/picture": {
         parameters: {
             query?: never;
@@ -1117,6 +1177,38 @@ export interface components {
             missing: string | null;
         };
         /**
+         * FillRequest
+         * @description An object, by the `track_id` among its labels' attributes, and the positions of two frames in which people labelled it.
+         *
+         *     One of them may be null: the nearest such frame before `last`, or after `first`.
+         */
+        FillRequest: {
+            /** Track Id */
+            track_id: string;
+            /** First */
+            first?: number | null;
+            /** Last */
+            last?: number | null;
+        };
+        /**
+         * Filling
+         * @description Positions of the pictures with a new proposal, and of those that somebody edited meanwhile, which stay as they are.
+         *
+         *     `kept`: how many between the two stay as they are, with a label by a person or with this very proposal.
+         */
+        Filling: {
+            /** First */
+            first: number;
+            /** Last */
+            last: number;
+            /** Filled */
+            filled: number[];
+            /** Kept */
+            kept: number;
+            /** Stale */
+            stale: number[];
+        };
+        /**
          * Finding
          * @description How often one thing happened at an import for one reason, and the first few places.
          */
@@ -1136,6 +1228,20 @@ export interface components {
             examples: string[];
         };
         /**
+         * Frames
+         * @description Some frames of a video in the order of their times. `place`: of the frame asked for among all `count` that there are.
+         */
+        Frames: {
+            /** Video */
+            video: string | null;
+            /** Place */
+            place: number;
+            /** Count */
+            count: number;
+            /** Items */
+            items: components["schemas"]["Item"][];
+        };
+        /**
          * History
          * @description The edits of a picture, oldest first.
          */
@@ -1146,6 +1252,8 @@ export interface components {
         /**
          * Item
          * @description A picture of a dataset. `blob`: SHA-256 of its file, which makes the address of its pixels one that never changes.
+         *
+         *     `source_video`, `frame_pts`: of a frame, its video and its time stamp in ticks of the video's clock.
          */
         Item: {
             /** Position */
@@ -1169,6 +1277,10 @@ export interface components {
             revision: number;
             /** Blob */
             blob: string;
+            /** Source Video */
+            source_video?: string | null;
+            /** Frame Pts */
+            frame_pts?: number | null;
         };
         /**
          * Items
@@ -1345,6 +1457,10 @@ export interface components {
             revision: number;
             /** Blob */
             blob: string;
+            /** Source Video */
+            source_video?: string | null;
+            /** Frame Pts */
+            frame_pts?: number | null;
             /** Labels */
             labels: components["schemas"]["Label"][];
             /** Seen By */
@@ -1870,6 +1986,24 @@ export interface components {
             };
         };
         /**
+         * Video
+         * @description A video, of which `frame_count` frames are pictures of the dataset.
+         */
+        Video: {
+            /** Name */
+            name: string;
+            /** Frame Count */
+            frame_count: number;
+        };
+        /**
+         * Videos
+         * @description The videos of a dataset, in the order in which they came.
+         */
+        Videos: {
+            /** Videos */
+            videos: components["schemas"]["Video"][];
+        };
+        /**
          * Prediction
          * @description What a Deployment found in a picture of this size, pixels.
          */
@@ -2016,6 +2150,8 @@ export interface operations {
                 split?: string | null;
                 /** @description Only pictures whose file name holds this, whatever its case. */
                 search?: string | null;
+                /** @description Only frames of this video. */
+                video?: string | null;
                 /** @description Where the page begins: `next_cursor` of the one before. */
                 cursor?: number;
                 /** @description Most pictures of the page. */
@@ -2307,6 +2443,111 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["LabelledItem"];
+                };
+            };
+            /** @description A refusal */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_videos: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Name of the dataset. */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Videos"];
+                };
+            };
+            /** @description A refusal */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_frames: {
+        parameters: {
+            query?: {
+                /** @description Most frames on either side. */
+                around?: number;
+            };
+            header?: never;
+            path: {
+                /** @description Place of the picture in the dataset, from 0. */
+                position: number;
+                /** @description Name of the dataset. */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Frames"];
+                };
+            };
+            /** @description A refusal */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    fill_frames: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Name of the dataset. */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["FillRequest"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Filling"];
                 };
             };
             /** @description A refusal */
