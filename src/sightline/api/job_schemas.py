@@ -41,7 +41,8 @@ class Compile(Request):
 
     `dataset`: pictures to calibrate and verify on, `NAME` (frozen first, as for `train`) or `NAME@ID`; only floats need none.
     `precision`: null takes INT8 where the device has it, else the best that keeps its accuracy. `max_drop`: largest loss of
-    accuracy to accept; 0.01 is one point. `name`: of the Artifact; null: the Model's.
+    accuracy to accept; 0.01 is one point. `name`: of the Artifact; null: the Model's. `deploy`: a name that the Artifact shall
+    answer under at once; null: none.
     """
 
     model: Reference
@@ -51,6 +52,7 @@ class Compile(Request):
     max_drop: Share = 0.01
     name: ThingName | None = None
     seed: Seed = 0
+    deploy: ThingName | None = None
 
 
 class Deploy(Request):

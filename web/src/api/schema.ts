@@ -998,7 +998,8 @@ export interface components {
          *
          *     `dataset`: pictures to calibrate and verify on, `NAME` (frozen first, as for `train`) or `NAME@ID`; only floats need none.
          *     `precision`: null takes INT8 where the device has it, else the best that keeps its accuracy. `max_drop`: largest loss of
-         *     accuracy to accept; 0.01 is one point. `name`: of the Artifact; null: the Model's.
+         *     accuracy to accept; 0.01 is one point. `name`: of the Artifact; null: the Model's. `deploy`: a name that the Artifact shall
+         *     answer under at once; null: none.
          */
         Compile: {
             /** Model */
@@ -1024,6 +1025,8 @@ export interface components {
              * @default 0
              */
             seed?: number;
+            /** Deploy */
+            deploy?: string | null;
         };
         /**
          * DatasetSummary

@@ -1,4 +1,4 @@
-"""Jobs that compile: a Model becomes an Artifact, proven and tuned on this machine."""
+"""Jobs that compile: a Model becomes an Artifact, proven and tuned on this machine, and perhaps a Deployment at once."""
 
 from typing import Annotated
 
@@ -14,7 +14,10 @@ from sightline.jobs.leases import Needs
 
 
 class CompileArguments(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What `compile` is called with; see `compile_model`. `precision`: None is INT8 where the device has it, else the best."""
+    """What `compile` is called with; see `compile_model`.
+
+    `precision`: None is INT8 where the device has it, else the best. `deploy`: what the Artifact shall answer under at once.
+    """
 
     model: str
     dataset: str | None = None
@@ -23,6 +26,7 @@ class CompileArguments(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     max_drop: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.01
     name: str | None = None
     seed: Annotated[int, msgspec.Meta(ge=0)] = 0
+    deploy: str | None = None
 
 
 def prepare(arguments: CompileArguments, workspace: Workspace) -> CompileArguments:
@@ -37,6 +41,8 @@ def prepare(arguments: CompileArguments, workspace: Workspace) -> CompileArgumen
     if dataset is None and wanted in (None, "int8", "int16"):
         raise InvalidInput("expected `dataset`, pictures to calibrate on and to check the accuracy with, got none; choose one")
     name = check_name(arguments.name or model.partition("@")[0])
+    if arguments.deploy is not None:
+        check_name(arguments.deploy)
     return msgspec.structs.replace(arguments, model=model, dataset=dataset, precision=wanted, name=name)
 
 
@@ -49,6 +55,7 @@ def run(call: Call) -> Made:
     """Compile into the workspace; timings of files that were timed before on this machine are kept."""
     from sightline.compiler.compile import compile_model
     from sightline.data.versions import open_version
+    from sightline.serving.deployments import deploy_artifact
 
     arguments: CompileArguments = call.arguments
     home = call.workspace
@@ -71,6 +78,9 @@ def run(call: Call) -> Made:
         "precision": manifest.precision,
         "verdict": result.report.verdict,
     }
+    if arguments.deploy is not None:
+        deployed = deploy_artifact(result.folder, arguments.deploy, home.deployments)
+        facts |= {"deployment": arguments.deploy, "version": int(deployed.name)}
     identity = compute_manifest_id(manifest)[:ID_LENGTH]
     return Made(shelf="artifacts", name=arguments.name or manifest.name, id=identity, facts=facts)
 
