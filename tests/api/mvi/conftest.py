@@ -1,6 +1,7 @@
 """IBM's own client, the library of `vision-tools`, against a server of the test's own."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from platform_data import make_dataset
@@ -10,6 +11,18 @@ from vapi.base import Base
 from sightline.api.parts import Parts
 from sightline.api.server import make_platform, open_parts
 from sightline.core.workspace import Workspace
+from sightline.jobs.runner import JobRunner
+
+HERE = Path(__file__).parent
+OPEN_FILES = ("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The client leaves the files open that it sends."""
+    for item in items:
+        if item.path.is_relative_to(HERE):
+            for warning in OPEN_FILES:
+                item.add_marker(pytest.mark.filterwarnings(warning))
 
 
 @pytest.fixture
@@ -31,3 +44,9 @@ def running(running_parts: Parts) -> Iterator[Running]:
 def mvi(running: Running) -> Base:
     """The client, let in by the session's token."""
     return Base(base_uri=running.url, token=running.session.token)
+
+
+@pytest.fixture
+def idle(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Jobs wait, whoever asks for them."""
+    monkeypatch.setattr(JobRunner, "_start_what_fits", lambda runner: None)

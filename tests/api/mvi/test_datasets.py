@@ -11,11 +11,6 @@ from vapi.base import Base
 from sightline.api.parts import Parts
 from sightline.imaging.files.reading import encode_image
 
-pytestmark = [
-    pytest.mark.filterwarnings("ignore::ResourceWarning"),  # the client leaves the files open that it sends
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-]
-
 
 def fault(mvi: Base) -> str:
     """What the server refused the last call with."""

@@ -3,13 +3,26 @@
 from fastapi import Depends, FastAPI
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from sightline.api.mvi import absent, datasets, exporting, faults, files, naming, object_labels, system
+from sightline.api.mvi import (
+    absent,
+    datasets,
+    dltasks,
+    exporting,
+    faults,
+    files,
+    inference,
+    naming,
+    object_labels,
+    system,
+    trained_models,
+    webapis,
+)
 from sightline.api.mvi.lookup import FileIndexes
 from sightline.api.mvi.roles import check_role
 from sightline.api.parts import Parts
 
 # In this order: `files/user-keys` is no file of that name.
-ROUTERS = (absent, datasets, naming, object_labels, files, exporting, system)
+ROUTERS = (absent, datasets, naming, object_labels, files, exporting, dltasks, trained_models, webapis, inference, system)
 
 
 def make_mvi(parts: Parts | None) -> FastAPI:

@@ -4,7 +4,6 @@ One folder holds `prop.json`, and each picture beside an XML of its objects, in 
 layout was read from two exports of the original; `sightline import` reads it as Pascal VOC.
 """
 
-import io
 import zipfile
 from collections.abc import Iterator
 from pathlib import PurePosixPath
@@ -18,6 +17,7 @@ from starlette.responses import StreamingResponse
 from sightline.api.mvi.files import describe_files
 from sightline.api.mvi.labels import describe_labels
 from sightline.api.mvi.lookup import DatasetOf, File
+from sightline.api.mvi.outbox import Outbox
 from sightline.api.parts import Parts, PartsOf
 from sightline.api.people import PersonOf
 from sightline.store.datasets import Dataset, LabelledItem
@@ -38,27 +38,6 @@ def export_dataset(dataset: DatasetOf, parts: PartsOf, person: PersonOf, raw: st
     content = write_archive(parts, person.name, dataset, is_raw=raw.lower() == "true")
     headers = {"Content-Disposition": f"attachment; filename={dataset.name}.zip"}  # no quotes: the client takes it literally
     return StreamingResponse(content, headers=headers, media_type="application/zip")
-
-
-class Outbox(io.RawIOBase):
-    """A file that gives away what is written to it."""
-
-    def __init__(self) -> None:
-        self._waiting = bytearray()
-
-    def writable(self) -> bool:
-        """It only is."""
-        return True
-
-    def write(self, data: Any) -> int:
-        """Keep it until it is taken."""
-        self._waiting += data
-        return len(data)
-
-    def take(self) -> bytes:
-        """What came since the last time."""
-        taken, self._waiting = bytes(self._waiting), bytearray()
-        return taken
 
 
 def write_archive(parts: Parts, owner: str, dataset: Dataset, is_raw: bool) -> Iterator[bytes]:

@@ -6,8 +6,8 @@ from starlette.exceptions import HTTPException
 from sightline.api.people import PersonOf, Role
 from sightline.api.roles import RANKS
 
-TRYING: tuple[str, ...] = ()  # stores nothing
-REMOVING_WHOLE: tuple[str, ...] = ()
+TRYING = ("POST /dlapis/{webapi_id}",)  # stores nothing
+REMOVING_WHOLE = ("DELETE /webapis/{webapi_id}",)
 
 
 def find_role(method: str, path: str) -> Role:
