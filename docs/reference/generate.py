@@ -329,7 +329,9 @@ def list_queries(operation: dict[str, Any]) -> list[str]:
 def describe_answers(operation: dict[str, Any]) -> str:
     """Status and media type of a route's answers but for the usual refusals."""
     answers = {status: answer for status, answer in operation["responses"].items() if status != "default"}
-    return "; ".join(" ".join([status, *(f"`{kind}`" for kind in answer["content"])]) for status, answer in answers.items())
+    return "; ".join(
+        " ".join([status, *(f"`{kind}`" for kind in answer.get("content", ()))]) for status, answer in answers.items()
+    )
 
 
 def make_openapi() -> dict[str, Any]:

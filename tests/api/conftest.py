@@ -5,17 +5,27 @@ from pathlib import Path
 
 import httpx
 import pytest
+from argon2 import PasswordHasher
 from platform_data import make_dataset
 from starlette.testclient import TestClient
 
 from sightline.api.server import make_platform, open_parts
 from sightline.api.session import Session
 from sightline.core.workspace import Workspace
+from sightline.store import passwords
 
 
 @pytest.fixture
 def workspace(tmp_path: Path) -> Workspace:
     return Workspace(tmp_path / "workspace")
+
+
+@pytest.fixture
+def cheap_passwords(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hashes that cost little, where the test is of something else."""
+    hasher = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
+    monkeypatch.setattr(passwords, "HASHER", hasher)
+    monkeypatch.setattr(passwords, "UNKNOWN", hasher.hash(b"nobody has this one"))
 
 
 @pytest.fixture

@@ -8,9 +8,10 @@ from typing import NamedTuple
 import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from sightline.api.people import Person, Role, set_person
+from sightline.api.people import Person, set_person
 from sightline.api.server import listen, make_server
 from sightline.api.session import Session
+from sightline.store.users import Role
 
 START_TIMEOUT_S = 30
 
@@ -21,6 +22,11 @@ class Running(NamedTuple):
     url: str
     session: Session
     server: uvicorn.Server
+
+    @property
+    def link(self) -> str:
+        """What signs a browser in."""
+        return f"{self.url}/?token={self.session.token}"
 
     @property
     def bearer(self) -> dict[str, str]:

@@ -8,10 +8,10 @@ from platform_server import let_in_as
 from starlette.testclient import TestClient
 
 from sightline.api.application import make_application
-from sightline.api.people import Role
 from sightline.api.roles import OPERATIONS, RANKS, ROLES
 from sightline.api.server import open_parts
 from sightline.core.workspace import Workspace
+from sightline.store.users import Role
 
 OPEN = {"GET /v1/openapi.json", "HEAD /v1/openapi.json"}
 
@@ -29,11 +29,14 @@ def test_every_route_has_a_role_and_every_role_is_of_a_route() -> None:
     assert sum(map(len, OPERATIONS.values())) == len(ROLES)  # no operation stands under two roles
 
 
-def test_only_reading_and_trying_is_for_viewers() -> None:
+def test_only_reading_trying_and_what_is_ones_own_is_for_viewers() -> None:
     changing = {operation for operation in OPERATIONS["viewer"] if not operation.startswith("GET ")}
     assert changing == {
         "POST /v1/datasets/{name}/items/{position}/predictions",
         "POST /v1/deployments/{name}/predict",
+        "POST /v1/password",
+        "POST /v1/keys",
+        "DELETE /v1/keys/{id}",
     }
 
 

@@ -79,7 +79,7 @@ def test_help_names_every_choice_of_a_table_and_no_file_of_the_repository() -> N
         assert set(table) <= set(re.findall(r"\w+", texts[key])), key
 
 
-@pytest.mark.parametrize("group", ["", "keys"])
+@pytest.mark.parametrize("group", ["", "keys", "users"])
 def test_the_list_of_commands_cuts_no_sentence(run: Run, group: str) -> None:
     text = run(*group.split(), "--help").out
     assert "..." not in text.partition("Commands:")[2]

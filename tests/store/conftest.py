@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from argon2 import PasswordHasher
 
 from sightline.core.annotations import Annotation
 from sightline.core.categories import Categories
@@ -14,6 +15,7 @@ from sightline.data.items import Item
 from sightline.data.truth import note_viewer
 from sightline.data.versions import DatasetVersion, VersionWriter
 from sightline.imaging.files.reading import encode_image
+from sightline.store import passwords
 from sightline.store.database import open_database
 from sightline.store.datasets import Dataset, DatasetStore
 
@@ -23,6 +25,14 @@ GUESS = Annotation(category="blue", box_xyxy=(5, 6, 15, 16), confidence=0.5, ori
 
 WriteVersion = Callable[..., DatasetVersion]
 OpenStore = Callable[[], DatasetStore]
+
+
+@pytest.fixture
+def cheap_passwords(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hashes that cost little, where the test is of something else."""
+    hasher = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
+    monkeypatch.setattr(passwords, "HASHER", hasher)
+    monkeypatch.setattr(passwords, "UNKNOWN", hasher.hash(b"nobody has this one"))
 
 
 @pytest.fixture

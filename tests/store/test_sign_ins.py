@@ -23,7 +23,7 @@ class Clock:
 
 
 @pytest.fixture
-def database(tmp_path):
+def database(tmp_path, cheap_passwords):
     database = open_database(tmp_path / "sightline.db")
     yield database
     database.close()

@@ -12,7 +12,7 @@ from sightline.store.users import UserStore
 
 
 @pytest.fixture
-def database(tmp_path):
+def database(tmp_path, cheap_passwords):
     database = open_database(tmp_path / "sightline.db")
     yield database
     database.close()

@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
 
 import anyio
 import anyio.to_thread
@@ -24,6 +23,7 @@ from sightline.api import (
     problems,
     schemas,
     shelves,
+    users,
     versions,
     videos,
 )
@@ -31,8 +31,7 @@ from sightline.api.mvi.application import WithoutSlash, make_mvi
 from sightline.api.mvi.faults import PREFIX as MVI_PREFIX
 from sightline.api.openapi import describe_problems
 from sightline.api.pages import Pages
-from sightline.api.parts import Parts, PartsOf
-from sightline.api.people import PersonOf
+from sightline.api.parts import Parts
 from sightline.api.roles import check_role
 
 THREADS = 16  # blocking calls at once; each waits for the disk or for SQLite's one writer
@@ -50,6 +49,7 @@ ROUTERS = (
     shelves,
     deployments,
     machine,
+    users,
 )
 DESCRIPTION = "Datasets with their labels, jobs, and what jobs make of them: the interface of `sightline up`."
 
@@ -78,7 +78,6 @@ def make_application(parts: Parts | None, pages: Pages | None = None) -> FastAPI
     app.state.parts = parts
     for module in ROUTERS:
         app.include_router(module.router)
-    app.add_api_route("/v1/session", read_session, response_model=schemas.Session, tags=["Session"])
     app.mount(MVI_PREFIX, WithoutSlash(make_mvi(parts)))
     problems.install_handlers(app)
     app.router.default = pages or Pages()
@@ -96,8 +95,3 @@ async def bound_threads(app: FastAPI) -> AsyncIterator[None]:
 def name_operation(route: APIRoute) -> str:
     """The name of an operation in the schema: the handler's."""
     return route.name
-
-
-def read_session(parts: PartsOf, person: PersonOf) -> Any:
-    """Who labels here, which Sightline serves, and from which workspace."""
-    return {"author": person.name, "version": __version__, "workspace": str(parts.workspace.root.resolve())}

@@ -1,4 +1,4 @@
-"""Plain pages for people whom the web app cannot answer: without a session, or where the app was not built.
+"""Plain pages for people whom the web app cannot answer: without a sign-in, or where the app was not built.
 
 Each is whole by itself: its few rules of style stand in it, and its policy lets these in by their hash and nothing else.
 """
@@ -31,16 +31,28 @@ STYLE = (
     "h1{font-size:1.5rem;line-height:1.25;margin:0 0 .75rem}"
     "code{font:.9em ui-monospace,monospace;background:color-mix(in srgb,currentColor 10%,transparent);padding:.1em .3em;"
     "border-radius:4px}"
+    "form{max-width:20rem}"
+    "label{display:block;margin:1rem 0 .25rem}"
+    "input,button{font:inherit;box-sizing:border-box;width:100%;padding:.5rem .75rem;border:1px solid GrayText;"
+    "border-radius:6px}"
+    "input{background:Field;color:FieldText}"
+    "button{margin-top:1.5rem;background:#1f5fd0;color:#fff;border-color:transparent;font-weight:600;cursor:pointer}"
+    ":focus-visible{outline:2px solid #1f5fd0;outline-offset:2px}"
+    "[role=alert]{border-left:3px solid #d33;padding-left:.75rem}"
 )
 PAGE = """<!doctype html>
 <html lang="en">
-<head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>Sightline: {title}</title>\
+<head><meta charset="utf-8"><meta name="viewport" content="width=device-width">{head}<title>Sightline: {title}</title>\
 <style>{style}</style></head>
-<body><main><h1>{title}</h1><p>{text}</p></main></body>
+<body><main><h1>{title}</h1>{body}</main></body>
 </html>
 """
+FORM = """{told}<form method="post" action="{action}"><input type="hidden" name="page" value="{page}">\
+<label for="name">Name</label><input id="name" name="name" value="{name}" autocomplete="username" autocapitalize="none" \
+maxlength="100" required{focus_name}><label for="password">Password</label><input id="password" name="password" \
+type="password" autocomplete="current-password" required{focus_password}><button>Sign in</button></form>"""
 STYLE_HASH = b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
-POLICY = f"default-src 'none'; style-src 'sha256-{STYLE_HASH}'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+POLICY = f"default-src 'none'; style-src 'sha256-{STYLE_HASH}'; base-uri 'none'; form-action {{forms}}; frame-ancestors 'none'"
 
 
 def answer_notice(status: int, notice: tuple[str, str]) -> HTMLResponse:
@@ -48,5 +60,36 @@ def answer_notice(status: int, notice: tuple[str, str]) -> HTMLResponse:
     title, text = map(escape, notice)
     parts = text.split("`")
     marked = "".join(f"<code>{part}</code>" if place % 2 else part for place, part in enumerate(parts))
-    page = PAGE.format(title=title, text=marked, style=STYLE)
-    return HTMLResponse(page, status, {"Content-Security-Policy": POLICY})
+    return _answer(status, title, f"<p>{marked}</p>")
+
+
+def answer_form(status: int, action: str, page: str, name: str = "", told: str = "") -> HTMLResponse:
+    """The page on which users sign in.
+
+    Args:
+        action: where the form is sent.
+        page: where to go then.
+        name: what was given before. told: what was wrong with it.
+    """
+    form = FORM.format(
+        told=f'<p role="alert">{escape(told)}</p>' if told else "",
+        action=escape(action),
+        page=escape(page),
+        name=escape(name),
+        focus_name="" if name else " autofocus",
+        focus_password=" autofocus" if name else "",
+    )
+    # Under `no-referrer` a browser would send the form with the Origin `null`.
+    return _answer(status, "Sign in", form, forms="'self'", headers={"Referrer-Policy": "same-origin"})
+
+
+def answer_again() -> HTMLResponse:
+    """A page that loads itself anew: cookies come along then that a browser kept back when a page of another site led here."""
+    return _answer(401, "One moment", "", head='<meta http-equiv="refresh" content="0">')
+
+
+def _answer(
+    status: int, title: str, body: str, *, head: str = "", forms: str = "'none'", headers: dict[str, str] | None = None
+) -> HTMLResponse:
+    page = PAGE.format(title=title, body=body, head=head, style=STYLE)
+    return HTMLResponse(page, status, {"Content-Security-Policy": POLICY.format(forms=forms), **(headers or {})})

@@ -8,6 +8,7 @@ import anyio
 import msgspec
 from fastapi import Depends, Path, Request
 
+from sightline.api.accounts import Accounts
 from sightline.api.predicting import PredictorShelf
 from sightline.core.errors import Conflict, NotFound
 from sightline.core.workspace import NAME_PATTERN, Workspace
@@ -20,6 +21,7 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         jobs: the runner, `JobRunner(workspace, JobStore(database), store)`; whoever makes the parts starts and closes it.
+        accounts: the users.
         decoders: how many pictures may be decoded at once.
         predicting: lets one prediction run at a time.
         cutting: lets one mask be cut out at a time.
@@ -29,6 +31,7 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     store: DatasetStore
     predictors: PredictorShelf
     jobs: JobRunner
+    accounts: Accounts
     decoders: anyio.CapacityLimiter
     predicting: anyio.CapacityLimiter
     cutting: anyio.CapacityLimiter

@@ -6,7 +6,9 @@ import msgspec
 from fastapi import Depends, Request
 from starlette.types import Scope
 
-Role = Literal["viewer", "editor", "admin"]
+from sightline.store.users import Role, User
+
+Entry = Literal["link", "password", "key"]
 PERSON = "sightline.person"  # where the guard puts it in a request's scope
 
 
@@ -16,10 +18,21 @@ class Person(msgspec.Struct, frozen=True):
     Attributes:
         name: written down for what they do.
         role: viewers look and try pictures; editors label, make datasets and run jobs, too; admins do everything.
+        entry: by what they came in.
+        user_id: of the user; None: whoever has the link.
+        sign_in: the hash of the sign-in by which they came; None without.
     """
 
     name: str
     role: Role
+    entry: Entry = "link"
+    user_id: int | None = None
+    sign_in: str | None = None
+
+
+def make_person(user: User, entry: Entry, sign_in: str | None = None) -> Person:
+    """A user as a person who asks."""
+    return Person(user.name, user.role, entry, user.id, sign_in)
 
 
 def set_person(scope: Scope, person: Person) -> None:

@@ -13,6 +13,7 @@ from starlette.responses import Response
 from sightline.api.schemas import LabelledItem
 from sightline.core.errors import SightlineError
 from sightline.serving.http.problems import CLIENT_CLOSED_REQUEST, INTERNAL_ERROR, describe_error, make_problem
+from sightline.serving.http.refusals import Refusal, answer_refusal_error
 from sightline.store.datasets import StaleRevision
 
 INVALID = "InvalidInput"
@@ -27,6 +28,7 @@ def install_handlers(app: FastAPI) -> None:
     app.add_exception_handler(SightlineError, answer_refusal)
     app.add_exception_handler(RequestValidationError, answer_invalid)
     app.add_exception_handler(HTTPException, answer_status)
+    app.add_exception_handler(Refusal, answer_refusal_error)
     app.add_exception_handler(ClientDisconnect, answer_nobody)
     app.add_exception_handler(Exception, answer_failure)
 

@@ -6,12 +6,17 @@ Every route of the application asks `check_role` first; one that the table lacks
 from fastapi import Request
 from starlette.exceptions import HTTPException
 
-from sightline.api.people import PersonOf, Role
+from sightline.api.people import PersonOf
+from sightline.store.users import Role
 
 RANKS: dict[Role, int] = {"viewer": 0, "editor": 1, "admin": 2}  # whoever may do more may do all that others may
 OPERATIONS: dict[Role, tuple[str, ...]] = {
     "viewer": (
         "GET /v1/session",
+        "POST /v1/password",  # one's own
+        "GET /v1/keys",
+        "POST /v1/keys",
+        "DELETE /v1/keys/{id}",
         "GET /v1/datasets",
         "GET /v1/datasets/{name}",
         "GET /v1/datasets/{name}/items",
@@ -60,7 +65,7 @@ OPERATIONS: dict[Role, tuple[str, ...]] = {
         "POST /v1/jobs/{job_id}/cancel",
         "POST /v1/jobs/{job_id}/stop",
     ),
-    "admin": (),
+    "admin": ("GET /v1/users", "POST /v1/users", "PATCH /v1/users/{id}"),
 }
 ROLES: dict[str, Role] = {operation: role for role, operations in OPERATIONS.items() for operation in operations}
 

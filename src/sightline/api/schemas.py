@@ -424,14 +424,6 @@ class Proposals(Answer):
     unknown_categories: dict[str, int]
 
 
-class Session(Answer):
-    """Who labels, the version of the server, and the folder of its workspace, for commands."""
-
-    author: str
-    version: str
-    workspace: str
-
-
 class Problem(Answer):
     """A refusal (RFC 9457). `detail` says what was expected, what came and what to do."""
 

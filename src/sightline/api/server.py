@@ -2,6 +2,7 @@
 
 import gc
 import socket
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -10,6 +11,7 @@ import anyio.to_thread
 import uvicorn
 from starlette.types import ASGIApp
 
+from sightline.api.accounts import Accounts
 from sightline.api.application import make_application
 from sightline.api.body_limit import BodyLimit
 from sightline.api.parts import Parts
@@ -73,6 +75,7 @@ def open_parts(workspace: Workspace) -> Iterator[Parts]:
             store=store,
             predictors=predictors,
             jobs=jobs,
+            accounts=Accounts(database, time.monotonic),
             decoders=anyio.CapacityLimiter(DECODERS),
             predicting=anyio.CapacityLimiter(1),
             cutting=anyio.CapacityLimiter(1),
@@ -85,7 +88,7 @@ def open_parts(workspace: Workspace) -> Iterator[Parts]:
 
 def make_platform(parts: Parts, session: Session) -> ASGIApp:
     """The whole application, for those whom a session lets in."""
-    return SessionGuard(BodyLimit(make_application(parts)), session)
+    return SessionGuard(BodyLimit(make_application(parts)), session, parts.accounts)
 
 
 def run_platform(

@@ -37,6 +37,7 @@ from sightline.cli.commands import (
     train,
     undeploy,
     up,
+    users,
 )
 from sightline.cli.grouped_help import GroupedCommand
 from sightline.cli.temporary import temporary_place
@@ -47,6 +48,7 @@ INTERNAL_ERROR = 1
 INTERRUPTED = 130
 DEBUG_FLAG = "--debug"
 DISK_IS_FULL = (errno.ENOSPC, errno.EDQUOT)
+GROUPS = {"keys": keys, "users": users}
 # Options not named as the parameter that they set.
 OTHER_NAMES = {"api_key": "--api-key-env", "precisions": "--dtype", "lists": "--list"}
 
@@ -96,7 +98,8 @@ for name, command in COMMANDS.items():
     short_help = (inspect.getdoc(command) or "").partition("\n")[0]
     register = app.command(name, short_help=short_help, cls=GroupedCommand)
     register(command if command in STARTS_LONGER else collect_from_here(command))
-app.add_typer(keys.app, name="keys")
+for group in GROUPS:
+    app.add_typer(GROUPS[group].app, name=group)
 
 
 def print_version(wanted: bool) -> None:
@@ -138,7 +141,7 @@ def run_arguments(arguments: list[str]) -> int:
     except SightlineError as error:
         return report_failure(error, name_options(str(error)), find_by_head(EXIT_CODE, error), debug, rest)
     except TyperException as error:
-        command = f"sightline {rest[0]}" if rest and rest[0] in (*COMMANDS, "keys") else "sightline"
+        command = f"sightline {rest[0]}" if rest and rest[0] in (*COMMANDS, *GROUPS) else "sightline"
         line = f"{error.format_message().rstrip('.')}; see: {command} --help"
         return report_failure(error, line, error.exit_code, debug, rest)
     except typer.Abort as error:

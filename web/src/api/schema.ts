@@ -833,7 +833,7 @@ export interface paths {
         };
         /**
          * Read Session
-         * @description Who labels here, which Sightline serves, and from which workspace.
+         * @description Who asks, what they may do, which Sightline serves, and from which workspace.
          */
         get: operations["read_session"];
         put?: never;
@@ -842,6 +842,114 @@ export interface paths {
         options?: never;
         head?: never;
         patch?: never;
+        trace?: never;
+    };
+    "/v1/password": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Change Password
+         * @description Change one's own password. Whoever is signed in elsewhere under it is signed out.
+         */
+        post: operations["change_password"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/keys": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Keys
+         * @description One's API keys; their texts are known to nobody.
+         */
+        get: operations["list_keys"];
+        put?: never;
+        /**
+         * Add Key
+         * @description Make an API key, which may do what its user may; the answer is the only one that holds its text.
+         */
+        post: operations["add_key"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/keys/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * Remove Key
+         * @description Remove one of one's API keys, which opens nothing from now on; the answer holds the others.
+         */
+        delete: operations["remove_key"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/users": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Users
+         * @description All users.
+         */
+        get: operations["list_users"];
+        put?: never;
+        /**
+         * Add User
+         * @description Make a user, who can sign in from now on.
+         */
+        post: operations["add_user"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/users/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        /**
+         * Change User
+         * @description Change a user's role, disable or enable them, or give them a new password; it holds at once.
+         */
+        patch: operations["change_user"];
         trace?: never;
     };
 }
@@ -907,6 +1015,28 @@ export interface components {
             attributes?: {
                 [key: string]: string;
             };
+        };
+        /**
+         * ApiKey
+         * @description A key of one's programs. `made_at`, `used_at`: UTC, ISO 8601; `used_at` is known to ten minutes.
+         */
+        ApiKey: {
+            /** Id */
+            id: number;
+            /** Name */
+            name: string;
+            /** Made At */
+            made_at: string;
+            /** Used At */
+            used_at: string | null;
+        };
+        /**
+         * ApiKeys
+         * @description One's keys, by name.
+         */
+        ApiKeys: {
+            /** Keys */
+            keys: components["schemas"]["ApiKey"][];
         };
         /**
          * ArtifactFacts
@@ -1489,6 +1619,22 @@ export interface components {
             };
         };
         /**
+         * MadeApiKey
+         * @description A new key. `text`: what programs show; it is kept nowhere, so nobody will be told it again.
+         */
+        MadeApiKey: {
+            /** Id */
+            id: number;
+            /** Name */
+            name: string;
+            /** Made At */
+            made_at: string;
+            /** Used At */
+            used_at: string | null;
+            /** Text */
+            text: string;
+        };
+        /**
          * Mask
          * @description A binary mask of the picture's size: COCO's compressed run-length encoding, down the columns.
          */
@@ -1597,6 +1743,29 @@ export interface components {
             size: number;
         };
         /**
+         * NewApiKey
+         * @description A key to make. `name`: what it is for.
+         */
+        NewApiKey: {
+            /** Name */
+            name: string;
+        };
+        /**
+         * NewUser
+         * @description A user to make. `password`: null: they cannot sign in until they have one.
+         */
+        NewUser: {
+            /** Name */
+            name: string;
+            /**
+             * Role
+             * @enum {string}
+             */
+            role: "viewer" | "editor" | "admin";
+            /** Password */
+            password?: string | null;
+        };
+        /**
          * Outline
          * @description The pixels of the thing; none may be set.
          */
@@ -1634,6 +1803,16 @@ export interface components {
              * @default []
              */
             strokes?: components["schemas"]["OutlineStroke"][];
+        };
+        /**
+         * PasswordChange
+         * @description One's own password, and the one it shall be from now on. Sign-ins elsewhere end.
+         */
+        PasswordChange: {
+            /** Present */
+            present: string;
+            /** Wanted */
+            wanted: string;
         };
         /**
          * Picture
@@ -1834,11 +2013,25 @@ export interface components {
         };
         /**
          * Session
-         * @description Who labels, the version of the server, and the folder of its workspace, for commands.
+         * @description Who asks and by what they came in, the version of the server, and the folder of its workspace, for commands.
+         *
+         *     `has_users`: whether anybody can sign in by a password; `entry`: by the link of the start, a password, or a key.
          */
         Session: {
             /** Author */
             author: string;
+            /**
+             * Role
+             * @enum {string}
+             */
+            role: "viewer" | "editor" | "admin";
+            /**
+             * Entry
+             * @enum {string}
+             */
+            entry: "link" | "password" | "key";
+            /** Has Users */
+            has_users: boolean;
             /** Version */
             version: string;
             /** Workspace */
@@ -1943,6 +2136,47 @@ export interface components {
         Upload: {
             dataset: components["schemas"]["DatasetSummary"];
             report: components["schemas"]["Report"];
+        };
+        /**
+         * User
+         * @description Somebody who may sign in, unless `disabled`; without a password they only use API keys. `made_at`: UTC, ISO 8601.
+         */
+        User: {
+            /** Id */
+            id: number;
+            /** Name */
+            name: string;
+            /**
+             * Role
+             * @enum {string}
+             */
+            role: "viewer" | "editor" | "admin";
+            /** Disabled */
+            disabled: boolean;
+            /** Has Password */
+            has_password: boolean;
+            /** Made At */
+            made_at: string;
+        };
+        /**
+         * UserChange
+         * @description What shall change of a user; null: it stays. A new password, and being disabled, ends their sign-ins.
+         */
+        UserChange: {
+            /** Role */
+            role?: ("viewer" | "editor" | "admin") | null;
+            /** Disabled */
+            disabled?: boolean | null;
+            /** Password */
+            password?: string | null;
+        };
+        /**
+         * Users
+         * @description All users, by name.
+         */
+        Users: {
+            /** Users */
+            users: components["schemas"]["User"][];
         };
         /**
          * Version
@@ -3621,6 +3855,229 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Session"];
+                };
+            };
+            /** @description A refusal */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    change_password: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PasswordChange"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description A refusal */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_keys: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ApiKeys"];
+                };
+            };
+            /** @description A refusal */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    add_key: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewApiKey"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MadeApiKey"];
+                };
+            };
+            /** @description A refusal */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    remove_key: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id of the key. */
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ApiKeys"];
+                };
+            };
+            /** @description A refusal */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_users: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Users"];
+                };
+            };
+            /** @description A refusal */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    add_user: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewUser"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["User"];
+                };
+            };
+            /** @description A refusal */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    change_user: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id of the user. */
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["UserChange"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["User"];
                 };
             };
             /** @description A refusal */

@@ -3,8 +3,9 @@
 from fastapi import Request
 from starlette.exceptions import HTTPException
 
-from sightline.api.people import PersonOf, Role
+from sightline.api.people import PersonOf
 from sightline.api.roles import RANKS
+from sightline.store.users import Role
 
 TRYING = ("POST /dlapis/{webapi_id}",)  # stores nothing
 REMOVING_WHOLE = ("DELETE /webapis/{webapi_id}",)

@@ -33,9 +33,11 @@ def up_command(
     """Label the pictures of a workspace in a browser, until stopped; prints the link to open."""
     import logging
 
+    from sightline.api.hosts import LOOPBACK_NAMES, Hosts
     from sightline.api.server import DEFAULT_PORT, listen, make_platform, open_parts, run_platform
     from sightline.api.session import Session
     from sightline.cli.commands.serve import configure_logging
+    from sightline.serving.http.named_hosts import spell_host
     from sightline.serving.process.listening import format_url
 
     configure_logging()
@@ -44,7 +46,8 @@ def up_command(
     listener = listen(host, port)
     url = format_url(listener)
     address, _, bound = url.rpartition("/")[2].rpartition(":")
-    session = Session(port=int(bound), host=address, author=author or find_user())
+    hosts = Hosts(names=LOOPBACK_NAMES | {spell_host(address.strip("[]"))}, port=int(bound))
+    session = Session(port=int(bound), author=author or find_user(), hosts=hosts)
     link = f"{url}/?token={session.token}"
 
     def announce() -> None:
