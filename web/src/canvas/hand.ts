@@ -1,6 +1,7 @@
 /**
  * From the pointers, wheel and space bar on the canvas to the editor: the left button, a pen or one finger works with the tool; the
- * middle button or a held space bar moves the picture; two fingers move and zoom it; the wheel zooms where it points.
+ * middle button or a held space bar moves the picture; two fingers move and zoom it; the wheel zooms where it points, and with Shift
+ * turns the tool's dial.
  */
 import type { Editor } from "../editor/editor";
 import type { PointerStep } from "../editor/tool";
@@ -150,7 +151,14 @@ export class Hand {
   #wheel(event: WheelEvent): void {
     event.preventDefault();
     // A drawing hand keeps its picture still.
-    if (this.#mode.kind === "idle") this.#editor.zoom(this.#pointOf(event), wheelFactor(event));
+    if (this.#mode.kind !== "idle") return;
+    if (event.shiftKey) this.#turn(event.deltaY || event.deltaX);
+    else this.#editor.zoom(this.#pointOf(event), wheelFactor(event));
+  }
+
+  /** The tool's dial; browsers give a wheel with Shift as one that turns sideways. */
+  #turn(by: number): void {
+    if (by !== 0) this.#editor.perform(by < 0 ? "largerBrush" : "smallerBrush");
   }
 
   #key(event: KeyboardEvent, isDown: boolean): void {

@@ -1,5 +1,12 @@
 /** Outlines as the overlay writes them: SVG path data in CSS pixels of the canvas, and the vertices that have room for a handle. Pure. */
-import { type BoxXyxy, imagePoint, type Ring, type ScreenPoint, screenPoint } from "../geometry/points";
+import {
+  type BoxXyxy,
+  type ImagePoint,
+  imagePoint,
+  type Ring,
+  type ScreenPoint,
+  screenPoint,
+} from "../geometry/points";
 import { toScreen, type View } from "../geometry/view";
 import type { Annotation } from "../labels/annotation";
 import { boundsOf } from "../labels/shapes";
@@ -28,6 +35,12 @@ export function ringOutline(ring: Ring, view: View, closed: boolean): string {
     points.push(`${write(x)} ${write(y)}`);
   }
   return points.length > 0 ? `M${points.join("L")}${closed ? "Z" : ""}` : "";
+}
+
+/** An open line; of one point, a dot that a round pen shows. */
+export function lineOutline(points: readonly ImagePoint[], view: View): string {
+  const written = points.map((point) => toScreen(view, point)).map(({ x, y }) => `${write(x)} ${write(y)}`);
+  return written.length > 0 ? `M${[...written, written.at(-1)].join("L")}` : "";
 }
 
 export function vertexAt(ring: Ring, index: number, view: View): ScreenPoint {

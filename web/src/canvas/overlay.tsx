@@ -10,7 +10,7 @@ import { findLabel } from "../labels/document";
 import { boundsOf, geometryOf } from "../labels/shapes";
 import type { Colours } from "./colours";
 import { type Lifted, liftShapes } from "./lifting";
-import { boxOutline, findHandles, outlineOf, peakOf, ringOutline, vertexAt } from "./outline";
+import { boxOutline, findHandles, lineOutline, outlineOf, peakOf, ringOutline, vertexAt } from "./outline";
 import styles from "./overlay.module.css";
 import { PLATE_HEIGHT, plateWidth, shorten } from "./plates";
 import { lookOf, sizeText, tagText } from "./style";
@@ -149,7 +149,7 @@ function BoxHandles({ annotation, view }: { annotation: Lifted["annotation"]; vi
 type DrawingProps = { preview: Preview; view: View; canvas: Size; colours: Colours };
 
 function Drawing({ preview, view, canvas, colours }: DrawingProps) {
-  const { boxes, rings, band, brush, snap, crosshair } = preview;
+  const { boxes, rings, band, strokes, brush, snap, crosshair } = preview;
   const cross = crosshair && toScreen(view, crosshair);
   return (
     <>
@@ -170,8 +170,22 @@ function Drawing({ preview, view, canvas, colours }: DrawingProps) {
       ))}
       {band && <path d={boxOutline(band, view)} className={styles.dark} />}
       {band && <path d={boxOutline(band, view)} className={styles.band} />}
+      {strokes.map((stroke) => (
+        <DrawnStroke key={`${stroke.adds} ${stroke.points[0]?.x} ${stroke.points[0]?.y}`} stroke={stroke} view={view} />
+      ))}
       {snap && <Ringed at={toScreen(view, snap)} radius={7} />}
       {brush && <Ringed at={toScreen(view, brush.at)} radius={brush.radius * view.scale} isDashed={brush.erases} />}
+    </>
+  );
+}
+
+/** Green adds, red takes away. */
+function DrawnStroke({ stroke: { points, adds }, view }: { stroke: Preview["strokes"][number]; view: View }) {
+  const line = lineOutline(points, view);
+  return (
+    <>
+      <path d={line} className={styles.strokeCasing} />
+      <path d={line} className={`${styles.stroke} ${adds ? "" : styles.takes}`} />
     </>
   );
 }

@@ -1,5 +1,5 @@
 /** A picture and its halves, quarters, ...: drawn from the one next above the wanted size, it is quick and does not shimmer. */
-import type { Size } from "../geometry/points";
+import type { BoxXyxy, Size } from "../geometry/points";
 
 /** No half is made of a picture that has fewer pixels on its longer side. */
 const SMALLEST = 1024;
@@ -16,6 +16,15 @@ export class Picture {
   /** Draws the whole picture into the rectangle (0, 0, width, height) of the context's transform; `scale` is device pixels per pixel. */
   draw(context: CanvasRenderingContext2D, scale: number): void {
     context.drawImage(this.#level(Math.max(0, Math.floor(-Math.log2(scale)))), 0, 0, this.size.width, this.size.height);
+  }
+
+  /** The pixels of a box of whole pixels. */
+  read([left, top, right, bottom]: BoxXyxy): ImageData | null {
+    if (right <= left || bottom <= top) return null;
+    const part = new OffscreenCanvas(right - left, bottom - top);
+    const context = part.getContext("2d", { willReadFrequently: true });
+    context?.drawImage(this.#levels[0] as CanvasImageSource, -left, -top);
+    return context?.getImageData(0, 0, part.width, part.height) ?? null;
   }
 
   #level(wanted: number): CanvasImageSource {

@@ -1,4 +1,5 @@
 /** What each action does, whether a key or a button asks for it. */
+import { clamp } from "../geometry/boxes";
 import type { Camera } from "./camera";
 import type { EditorCore } from "./core";
 import type { ActionName } from "./keys";
@@ -7,6 +8,10 @@ import type { Labelling } from "./labelling";
 const FAR_PX = 10;
 const BRUSH_STEP = 1.25;
 const BRUSH_LIMITS = [0.5, 1000] as const;
+const TOLERANCE_STEP = 2;
+export const MOST_TOLERANCE = 128;
+
+const STEPWISE: ReadonlySet<string> = new Set(["polygon", "smart", "wand"]);
 
 /** Does an action; false: it is not the editor's, or there is nothing to do it to. */
 export type Perform = (action: ActionName) => boolean;
@@ -34,17 +39,32 @@ export function setBrushRadius(core: EditorCore, radius: number): void {
   core.refreshHover();
 }
 
+/** The wand's, of 255 levels: how different a colour may be that it takes. */
+export function setTolerance(core: EditorCore, tolerance: number): void {
+  core.change({ tolerance: clamp(Math.round(tolerance), 0, MOST_TOLERANCE) });
+  core.step({ kind: "tune" });
+}
+
+/** The dial of the tool in hand, a notch up or down. */
+function turn(core: EditorCore, by: 1 | -1): void {
+  const { tool, tolerance, brushRadius } = core.snapshot;
+  if (tool === "wand") setTolerance(core, tolerance + by * TOLERANCE_STEP);
+  else setBrushRadius(core, brushRadius * BRUSH_STEP ** by);
+}
+
 function tools(core: EditorCore): Doings {
   const take = (name: Parameters<EditorCore["takeTool"]>[0]) => () => void core.takeTool(name);
   return {
     selectTool: take("select"),
     boxTool: take("box"),
     polygonTool: take("polygon"),
+    smartTool: take("smart"),
+    wandTool: take("wand"),
     brushTool: take("brush"),
     eraserTool: take("eraser"),
     repeatTool: () => void core.takeTool(core.toolbox.lastDrawing),
-    smallerBrush: () => void setBrushRadius(core, core.snapshot.brushRadius / BRUSH_STEP),
-    largerBrush: () => void setBrushRadius(core, core.snapshot.brushRadius * BRUSH_STEP),
+    smallerBrush: () => void turn(core, -1),
+    largerBrush: () => void turn(core, 1),
   };
 }
 
@@ -75,6 +95,11 @@ function rest(core: EditorCore, labelling: Labelling, camera: Camera): Doings {
       else labelling.acceptSelection();
       return true;
     },
+    finishAsPolygon: () => {
+      if (!core.toolbox.isBusy) return false;
+      core.step({ kind: "key", key: "finishAsPolygon" });
+      return true;
+    },
     cancel: () => {
       if (core.toolbox.isBusy) core.step({ kind: "cancel" });
       else labelling.select([]);
@@ -87,8 +112,8 @@ function rest(core: EditorCore, labelling: Labelling, camera: Camera): Doings {
       return true;
     },
     undo: () => {
-      // Half a polygon is not in the undo list yet: its points are taken back one by one.
-      if (core.toolbox.isBusy && core.toolbox.name === "polygon") core.step({ kind: "key", key: "delete" });
+      // Half a polygon or mask is not in the undo list yet: its points or strokes are taken back one by one.
+      if (core.toolbox.isBusy && STEPWISE.has(core.toolbox.name)) core.step({ kind: "key", key: "delete" });
       else if (core.toolbox.isBusy) core.endGesture();
       else core.undo();
       return true;

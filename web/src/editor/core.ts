@@ -3,7 +3,9 @@
  * server's word), a tool takes a step, a picture is opened. Commands, actions and the camera are built on these.
  */
 
+import { clipBox } from "../geometry/boxes";
 import { crossesItself } from "../geometry/outlines";
+import { screenPoint } from "../geometry/points";
 import { fitView, toImage } from "../geometry/view";
 import {
   type Category,
@@ -19,7 +21,15 @@ import { dropIdle } from "./commands";
 import { type EditorPorts, makeRandomId } from "./ports";
 import { Sender } from "./sender";
 import type { EditorSnapshot } from "./snapshot";
-import { type PointerStep, samePreview, type ToolContext, type ToolEvent, type ToolName } from "./tool";
+import {
+  type CutRequest,
+  type PointerStep,
+  type ReadPixels,
+  samePreview,
+  type ToolContext,
+  type ToolEvent,
+  type ToolName,
+} from "./tool";
 import { Toolbox } from "./toolbox";
 import { UndoList } from "./undo";
 
@@ -33,6 +43,9 @@ export class EditorCore {
   canvas = { width: 0, height: 0 };
   /** The view shows the whole picture, and goes on to do so when the canvas changes. */
   isFitted = true;
+  /** Of the picture that is open. */
+  readPixels: ReadPixels = () => null;
+  readonly #ports: EditorPorts;
   #snapshot: EditorSnapshot;
   #listeners = new Set<() => void>();
   #undoLists = new Map<number, UndoList>();
@@ -44,6 +57,7 @@ export class EditorCore {
   #said: string | null = null;
 
   constructor(ports: EditorPorts) {
+    this.#ports = ports;
     this.makeId = () => makeRandomId(ports.random);
     this.#snapshot = firstSnapshot();
     this.sender = new Sender(ports, {
@@ -148,7 +162,7 @@ export class EditorCore {
     else if ("screen" in event) this.#pointer = event;
     const context = this.#context();
     if (!context) return;
-    const { preview = null, operations = [], selection, cursor, notice } = this.toolbox.step(event, context);
+    const { preview = null, operations = [], selection, cursor, notice, asks } = this.toolbox.step(event, context);
     const shown = samePreview(this.#snapshot.preview, preview) ? this.#snapshot.preview : preview;
     const isBusy = this.toolbox.isBusy;
     const before = this.#snapshot;
@@ -161,6 +175,18 @@ export class EditorCore {
     const words = notice ?? (operations.some(crosses) ? CROSSES : null);
     if (words) this.change({ notice: words });
     this.#said = words ?? this.#said;
+    if (asks) this.#ask(asks);
+  }
+
+  /** Has the server cut a thing out; a tool that does not wait for it any more takes no notice of the answer. */
+  #ask(request: CutRequest): void {
+    const { picture } = this.#snapshot;
+    if (!picture) return;
+    const { cutOut, dataset } = this.#ports;
+    cutOut({ dataset, position: picture.position, blob: picture.blob }, request).then(
+      (mask) => this.step({ kind: "cut", request, mask }),
+      (error: Error) => this.step({ kind: "cut", request, mask: null, problem: error.message }),
+    );
   }
 
   endGesture(): void {
@@ -228,10 +254,14 @@ export class EditorCore {
   }
 
   #context(): ToolContext | null {
-    const { picture, document, index, view, selection, hidden, category, brushRadius } = this.#snapshot;
+    const { picture, document, index, view, selection, hidden, category, brushRadius, tolerance } = this.#snapshot;
     if (!picture) return null;
-    const { makeId } = this;
-    return { document, index, picture: picture.size, view, selection, hidden, category, brushRadius, makeId };
+    const { makeId, readPixels, canvas } = this;
+    const low = toImage(view, screenPoint(0, 0));
+    const high = toImage(view, screenPoint(canvas.width, canvas.height));
+    const seen = clipBox([low.x, low.y, high.x, high.y], picture.size);
+    const held = { view, selection, hidden, category, brushRadius, tolerance, seen, readPixels, makeId };
+    return { document, index, picture: picture.size, ...held };
   }
 }
 
@@ -261,6 +291,7 @@ function firstSnapshot(): EditorSnapshot {
     category: null,
     view: { scale: 1, left: 0, top: 0 },
     brushRadius: 10,
+    tolerance: 24,
     canUndo: false,
     canRedo: false,
     canPaste: false,

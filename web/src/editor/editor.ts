@@ -1,13 +1,13 @@
 /** The editor of a dataset's pictures, for pages and canvas: one object that tells what is, and takes what shall be. */
 import type { LabelledItem } from "../labels/annotation";
-import { makeActions, type Perform, setBrushRadius } from "./actions";
+import { makeActions, type Perform, setBrushRadius, setTolerance } from "./actions";
 import { type Camera, makeCamera } from "./camera";
 import { EditorCore } from "./core";
 import { type ActionName, DEFAULT_BINDINGS, findAction, type KeyBindings, type KeyLike } from "./keys";
 import { type Labelling, makeLabelling } from "./labelling";
 import type { EditorPorts } from "./ports";
 import type { EditorSnapshot } from "./snapshot";
-import type { ToolEvent, ToolName } from "./tool";
+import type { ReadPixels, ToolEvent, ToolName } from "./tool";
 
 export type Editor = Labelling &
   Omit<Camera, "zoomIn" | "zoomOut"> & {
@@ -31,6 +31,10 @@ export type Editor = Labelling &
     readonly selectTool: (tool: ToolName) => void;
     /** Pixels of the picture. */
     readonly setBrushRadius: (radius: number) => void;
+    /** The wand's, of 255 levels. */
+    readonly setTolerance: (tolerance: number) => void;
+    /** Where the pixels of the open picture are read. */
+    readonly setPixels: (read: ReadPixels) => void;
 
     readonly dismissNotice: () => void;
     /** The user read why the server refused an edit. */
@@ -71,6 +75,10 @@ export function createEditor(ports: EditorPorts): Editor {
     redo: () => core.redo(),
     selectTool: (tool) => core.takeTool(tool),
     setBrushRadius: (radius) => setBrushRadius(core, radius),
+    setTolerance: (tolerance) => setTolerance(core, tolerance),
+    setPixels: (read) => {
+      core.readPixels = read;
+    },
     dismissNotice: () => core.change({ notice: null }),
     dismissRefused: () => core.sender.dismissRefused(),
     retryRefused: () => core.sender.retryRefused(),

@@ -1,5 +1,6 @@
 /** What the editor needs from outside: the server, storage, clocks and chance. A browser gives them, or a test. */
-import type { LabelledItem, Operation } from "../labels/annotation";
+import type { LabelledItem, MaskRle, Operation } from "../labels/annotation";
+import type { CutRequest } from "./tool";
 
 /** One step on the way to the server; `edit_id` is its name for ever, so that sending it twice writes it once. */
 export type Edit = {
@@ -30,6 +31,11 @@ export type SendEdit = (edit: Edit) => Promise<SendOutcome>;
 /** Asks for a picture. It rejects where there is no answer, or with the `status` of one that is no picture. */
 export type LoadItem = (dataset: string, position: number) => Promise<LabelledItem>;
 
+/** Asks for the mask of the thing in a box of a picture; nothing is stored. It rejects with why there is none. */
+export type CutOut = (picture: PictureRef, request: CutRequest) => Promise<MaskRle>;
+
+export type PictureRef = { readonly dataset: string; readonly position: number; readonly blob: string };
+
 /** The part of the browser's localStorage that is used. */
 export type KeptTexts = Pick<Storage, "length" | "key" | "getItem" | "setItem" | "removeItem">;
 
@@ -44,6 +50,7 @@ export type EditorPorts = {
   readonly dataset: string;
   readonly send: SendEdit;
   readonly load: LoadItem;
+  readonly cutOut: CutOut;
   readonly storage: KeptTexts;
   readonly scheduler: Scheduler;
   /** 0 up to, not including, 1. */

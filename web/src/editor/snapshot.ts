@@ -41,6 +41,8 @@ export type EditorSnapshot = {
   readonly category: string | null;
   readonly view: View;
   readonly brushRadius: number;
+  /** The wand's, of 255 levels. */
+  readonly tolerance: number;
   readonly canUndo: boolean;
   readonly canRedo: boolean;
   readonly canPaste: boolean;

@@ -3,10 +3,11 @@
  * and, at the end of a gesture, the operations that change the document. Tools know neither React nor a canvas.
  */
 
+import type { Pixels } from "../geometry/flood";
 import type { Mask } from "../geometry/masks";
 import type { BoxXyxy, ImagePoint, Ring, ScreenPoint, Size } from "../geometry/points";
 import type { View } from "../geometry/view";
-import type { Annotation, LabelDocument, Operation } from "../labels/annotation";
+import type { Annotation, LabelDocument, MaskRle, Operation } from "../labels/annotation";
 import type { LabelIndex } from "../labels/hits";
 
 export type Modifiers = { readonly shift: boolean; readonly ctrl: boolean; readonly alt: boolean };
@@ -22,7 +23,16 @@ export type PointerStep = {
 };
 
 /** What the keys mean to a tool, whichever keys are bound: close the outline; drop the last point or what is chosen. */
-export type ToolKey = "finish" | "delete";
+export type ToolKey = "finish" | "finishAsPolygon" | "delete";
+
+/** A line drawn over pixels that belong to a thing, or do not; one point is a dab. */
+export type Stroke = { readonly points: readonly ImagePoint[]; readonly radius: number; readonly adds: boolean };
+
+/** What a tool wants to know from the server: the mask of the thing in a box. The same object comes back with the answer. */
+export type CutRequest = { readonly box: BoxXyxy; readonly strokes: readonly Stroke[] };
+
+/** Of pixels of the picture as it is shown, whole pixels within it; null where they cannot be had. */
+export type ReadPixels = (box: BoxXyxy) => Pixels | null;
 
 export type ToolEvent =
   | PointerStep
@@ -30,7 +40,11 @@ export type ToolEvent =
   /** Escape, another tool, another picture: the gesture ends without a trace. */
   | { readonly kind: "cancel" }
   /** The pointer left the canvas, between gestures. */
-  | { readonly kind: "leave" };
+  | { readonly kind: "leave" }
+  /** What was asked for: a mask, or null and why there is none. */
+  | { readonly kind: "cut"; readonly request: CutRequest; readonly mask: MaskRle | null; readonly problem?: string }
+  /** The wand's tolerance is another one. */
+  | { readonly kind: "tune" };
 
 /** What a tool may look at. */
 export type ToolContext = {
@@ -46,6 +60,11 @@ export type ToolContext = {
   readonly category: string | null;
   /** Pixels of the picture. */
   readonly brushRadius: number;
+  /** By how many of 255 levels a colour may differ that the wand takes. */
+  readonly tolerance: number;
+  /** The part of the picture that the canvas shows. */
+  readonly seen: BoxXyxy;
+  readonly readPixels: ReadPixels;
   readonly makeId: () => string;
 };
 
@@ -65,6 +84,8 @@ export type Preview = {
   readonly brush: { readonly at: ImagePoint; readonly radius: number; readonly erases: boolean } | null;
   /** A mask that is being painted: the same pixels in every preview of a stroke, changed in place within `dirty`. */
   readonly mask: { readonly pixels: Mask; readonly dirty: BoxXyxy | null; readonly category: string } | null;
+  /** Lines that tell what belongs to a thing, and what does not. */
+  readonly strokes: readonly Stroke[];
   /** The vertex that is chosen, and the one under the pointer. */
   readonly vertex: VertexRef | null;
   readonly hoveredVertex: VertexRef | null;
@@ -84,6 +105,7 @@ export const EMPTY_PREVIEW: Preview = {
   band: null,
   brush: null,
   mask: null,
+  strokes: [],
   vertex: null,
   hoveredVertex: null,
   hovered: null,
@@ -107,11 +129,13 @@ export type ToolStep<State> = {
   readonly cursor?: string;
   /** Why nothing happened, in words. */
   readonly notice?: string;
+  /** What the server shall be asked; it answers with an event. */
+  readonly asks?: CutRequest;
 };
 
 export const NO_CATEGORY = "There is no category yet. Add the first one on the right, then draw.";
 
-export type ToolName = "select" | "box" | "polygon" | "brush" | "eraser";
+export type ToolName = "select" | "box" | "polygon" | "smart" | "wand" | "brush" | "eraser";
 
 export type Tool<State> = {
   readonly name: ToolName;

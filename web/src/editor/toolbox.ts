@@ -4,6 +4,8 @@ import { boxTool } from "./tools/box";
 import { brushTool, eraserTool } from "./tools/brush";
 import { polygonTool } from "./tools/polygon";
 import { selectTool } from "./tools/select";
+import { smartTool } from "./tools/smart";
+import { wandTool } from "./tools/wand";
 
 /** A tool with its state inside, so that tools with different states fit one list. */
 type Held = {
@@ -29,6 +31,8 @@ const TOOLS: Readonly<Record<ToolName, () => Held>> = {
   select: () => hold(selectTool, selectTool.initial),
   box: () => hold(boxTool, boxTool.initial),
   polygon: () => hold(polygonTool, polygonTool.initial),
+  smart: () => hold(smartTool, smartTool.initial),
+  wand: () => hold(wandTool, wandTool.initial),
   brush: () => hold(brushTool, brushTool.initial),
   eraser: () => hold(eraserTool, eraserTool.initial),
 };

@@ -1,6 +1,6 @@
 /** What a drawn outline needs before it becomes a ring: fewer points than the hand made, and a check that it does not cross itself. */
 import type { ImagePoint, Ring } from "./points";
-import { countPoints, pointOf } from "./rings";
+import { countPoints, MIN_RING_POINTS, pointOf, ringArea } from "./rings";
 
 /** An open line with fewer points, none of the left out ones further than the tolerance from it (Douglas and Peucker 1973). */
 export function simplifyLine(points: readonly ImagePoint[], tolerance: number): ImagePoint[] {
@@ -16,6 +16,24 @@ export function simplifyLine(points: readonly ImagePoint[], tolerance: number): 
     spans.push([first, furthest.index], [furthest.index, last]);
   }
   return points.filter((_, i) => keep[i] === 1);
+}
+
+/** A ring with fewer points, as an open line is simplified between its two corners that lie furthest apart; null: nothing is left. */
+export function simplifyRing(ring: Ring, tolerance: number): Ring | null {
+  const points = Array.from({ length: countPoints(ring) }, (_, index) => pointOf(ring, index));
+  const far = furthestFrom(points, furthestFrom(points, 0));
+  const turned = [...points.slice(far), ...points.slice(0, far)];
+  const opposite = furthestFrom(turned, 0);
+  const there = simplifyLine(turned.slice(0, opposite + 1), tolerance);
+  const back = simplifyLine([...turned.slice(opposite), turned[0] as ImagePoint], tolerance);
+  const simple = ringOf([...there.slice(0, -1), ...back.slice(0, -1)]);
+  return countPoints(simple) >= MIN_RING_POINTS && ringArea(simple) > 0 ? simple : null;
+}
+
+function furthestFrom(points: readonly ImagePoint[], from: number): number {
+  const { x, y } = points[from] as ImagePoint;
+  const distances = points.map((point) => Math.hypot(point.x - x, point.y - y));
+  return distances.indexOf(distances.reduce((most, distance) => Math.max(most, distance), 0));
 }
 
 function findFurthest(points: readonly ImagePoint[], first: number, last: number): { index: number; distance: number } {

@@ -1,7 +1,17 @@
 /** Gestures for tests of tools: events at points of the picture, folded through a tool as the editor does it. */
 
-import type { Modifiers, PointerStep, Preview, Tool, ToolEvent } from "../../src/editor/tool";
+import type {
+  CutRequest,
+  Modifiers,
+  PointerStep,
+  Preview,
+  ReadPixels,
+  Tool,
+  ToolEvent,
+  ToolKey,
+} from "../../src/editor/tool";
 import { imagePoint } from "../../src/geometry/points";
+import type { MaskRle } from "../../src/geometry/rle";
 import { toScreen, type View } from "../../src/geometry/view";
 import { type Annotation, EMPTY_DOCUMENT, type LabelDocument, type Operation } from "../../src/labels/annotation";
 import { applyOperations } from "../../src/labels/document";
@@ -21,6 +31,11 @@ export class Bench<State> {
   hidden: ReadonlySet<string> = new Set();
   category: string | null = "cat";
   brushRadius = 3;
+  tolerance = 20;
+  readPixels: ReadPixels = () => null;
+  /** What the server was asked for and did not answer yet. */
+  asked: CutRequest[] = [];
+  notice: string | undefined;
   view: View = { scale: 1, left: 0, top: 0 };
   preview: Preview | null = null;
   cursor: string | undefined;
@@ -38,11 +53,16 @@ export class Bench<State> {
     const index = new LabelIndex(SIZE);
     index.update(this.document);
     const { document, view, selection, hidden, category, brushRadius } = this;
-    const context = { document, index, picture: SIZE, view, selection, hidden, category, brushRadius };
+    const { tolerance, readPixels } = this;
+    const seen = [0, 0, SIZE.width, SIZE.height] as const;
+    const held = { view, selection, hidden, category, brushRadius, tolerance, seen, readPixels };
+    const context = { document, index, picture: SIZE, ...held };
     const step = this.#tool.step(this.state, event, { ...context, makeId: () => `new${this.#made++}` });
     this.state = step.state;
     this.preview = step.preview ?? null;
     this.cursor = step.cursor;
+    this.notice = step.notice;
+    if (step.asks) this.asked.push(step.asks);
     if (step.operations && step.operations.length > 0) {
       this.steps.push(step.operations);
       this.document = applyOperations(document, step.operations);
@@ -74,7 +94,13 @@ export class Bench<State> {
     return this.point("up", ...last, held);
   }
 
-  key(key: "finish" | "delete"): this {
+  /** The server answers what it was asked first. */
+  answer(mask: MaskRle | null, problem?: string): this {
+    const request = this.asked.shift() as CutRequest;
+    return this.send({ kind: "cut", request, mask, ...(problem && { problem }) });
+  }
+
+  key(key: ToolKey): this {
     return this.send({ kind: "key", key });
   }
 

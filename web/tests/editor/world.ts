@@ -1,5 +1,7 @@
 /** A world for tests of the editor: a clock that is moved by hand, the browser's storage, and a server with a journal that can fail. */
-import type { Edit, EditorPorts, KeptTexts, Scheduler, SendOutcome } from "../../src/editor/ports";
+import type { CutOut, Edit, EditorPorts, KeptTexts, Scheduler, SendOutcome } from "../../src/editor/ports";
+import { emptyMask } from "../../src/geometry/masks";
+import { encodeMask } from "../../src/geometry/rle";
 import type { Annotation, Label, LabelDocument, LabelledItem, Operation } from "../../src/labels/annotation";
 import { applyOperations, findLabel } from "../../src/labels/document";
 
@@ -166,6 +168,14 @@ export class FakeServer {
     return { kind: "written", item: this.item(edit.position) };
   }
 
+  /** Of a box, all its pixels. */
+  cutOut: CutOut = async (_picture, { box: [x0, y0, x1, y1] }) => {
+    const mask = emptyMask(SIZE);
+    for (let y = Math.floor(y0); y < y1; y++)
+      mask.data.fill(1, y * SIZE.width + Math.floor(x0), y * SIZE.width + Math.floor(x1));
+    return encodeMask(mask);
+  };
+
   load = async (_dataset: string, position: number): Promise<LabelledItem> => this.item(position);
 }
 
@@ -186,5 +196,5 @@ export function makeWorld(labels: readonly (readonly Label[])[] = [[], []], seed
 }
 
 export function portsOf({ clock, storage, server, random }: World, dataset = "parts"): EditorPorts {
-  return { dataset, storage, scheduler: clock, random, send: server.send, load: server.load };
+  return { dataset, storage, scheduler: clock, random, send: server.send, load: server.load, cutOut: server.cutOut };
 }

@@ -48,11 +48,13 @@ export const polygonTool: Tool<PolygonState> = {
       case "double":
         return event.button === 0 ? close(state, context) : show(state, context);
       case "key":
-        return event.key === "finish" ? close(state, context) : show(dropLast(state), context);
+        return event.key === "delete" ? show(dropLast(state), context) : close(state, context);
       case "cancel":
         return { state: IDLE };
       case "leave":
         return show({ ...state, pointer: null }, context);
+      default:
+        return { state };
     }
   },
 };

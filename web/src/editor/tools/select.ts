@@ -70,6 +70,8 @@ export const selectTool: Tool<SelectState> = {
         return { state: IDLE };
       case "leave":
         return state.gesture ? { state } : rest(state, context);
+      default:
+        return { state };
     }
   },
 };

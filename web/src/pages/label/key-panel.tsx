@@ -12,6 +12,8 @@ type Row = { readonly label: string; readonly chords: readonly string[] };
 /** What hands do, which no table of keys holds. */
 const POINTER: readonly Row[] = [
   { label: "Zoom where it points", chords: ["Wheel"] },
+  { label: "Larger or smaller brush; wand: take more or less", chords: ["Shift + wheel"] },
+  { label: "Smart mask, wand: take away", chords: ["Alt + drag", "Right button"] },
   { label: "Move the picture", chords: ["Space + drag", "Middle button"] },
   { label: "Move and zoom", chords: ["Two fingers"] },
   { label: "Drop the last point of a polygon", chords: ["Right button"] },

@@ -1,8 +1,11 @@
 import type { Editor } from "../../editor/editor";
 import { Button, IconButton } from "../../ui/button";
 import { Notice } from "../../ui/notice";
+import { keyOf } from "./key-names";
 import styles from "./messages.module.css";
 import { useSnapshot } from "./use-editor";
+
+const MASKING: ReadonlySet<string> = new Set(["smart", "wand"]);
 
 type Props = {
   editor: Editor;
@@ -18,8 +21,15 @@ type Props = {
 export function Messages({ editor, error, onRetry, words, isLoading }: Props) {
   const notice = useSnapshot(editor, (snapshot) => snapshot.notice);
   const refused = useSnapshot(editor, ({ sending }) => (sending.kind === "refused" ? sending : null));
+  const isMasking = useSnapshot(editor, ({ tool, preview }) => MASKING.has(tool) && !!preview?.annotations.length);
   return (
     <div className={styles.messages}>
+      {isMasking && (
+        <p className={styles.hint}>
+          <kbd>{keyOf(editor, "finish")}</kbd> keeps the mask, <kbd>{keyOf(editor, "finishAsPolygon")}</kbd> its
+          outline. Click what belongs to it, too; with <kbd>Alt</kbd> what does not.
+        </p>
+      )}
       {refused && (
         <Notice
           kind="error"

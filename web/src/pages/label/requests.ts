@@ -3,9 +3,10 @@ import { answer, api, UNREACHABLE } from "../../api/client";
 import type { ItemFilter } from "../../api/hooks";
 import type { components } from "../../api/schema";
 import { readOutcome } from "../../editor/answers";
-import type { Edit, SendOutcome } from "../../editor/ports";
+import type { Edit, PictureRef, SendOutcome } from "../../editor/ports";
 import type { OpenPicture } from "../../editor/snapshot";
-import type { Annotation, LabelledItem } from "../../labels/annotation";
+import type { CutRequest } from "../../editor/tool";
+import type { Annotation, LabelledItem, MaskRle } from "../../labels/annotation";
 
 type Schemas = components["schemas"];
 
@@ -30,6 +31,18 @@ export async function sendEdit({ dataset, position, ...edit }: Edit): Promise<Se
   } catch {
     return { kind: "unreachable", message: UNREACHABLE };
   }
+}
+
+/** The mask of the thing in a box, with the strokes that say what belongs to it; nothing is stored. */
+export async function cutOut({ dataset, position, blob }: PictureRef, { box, strokes }: CutRequest): Promise<MaskRle> {
+  const path = { name: dataset, position };
+  const lines = strokes.map(({ points, radius, adds }) => ({
+    points: points.flatMap(({ x, y }) => [x, y]),
+    radius,
+    adds,
+  }));
+  const body = { blob, box_xyxy: [...box] as [number, number, number, number], strokes: lines };
+  return (await answer(api.POST("/v1/datasets/{name}/items/{position}/outline", { params: { path }, body }))).mask;
 }
 
 export type JournalEntry = Schemas["JournalEntry"];

@@ -1,4 +1,5 @@
 import { useId } from "react";
+import { MOST_TOLERANCE } from "../../editor/actions";
 import type { Editor } from "../../editor/editor";
 import type { ActionName } from "../../editor/keys";
 import type { ToolName } from "../../editor/tool";
@@ -11,6 +12,8 @@ const TOOLS: readonly { tool: ToolName; action: ActionName; icon: IconName; labe
   { tool: "select", action: "selectTool", icon: "select", label: "Select" },
   { tool: "box", action: "boxTool", icon: "box", label: "Box" },
   { tool: "polygon", action: "polygonTool", icon: "polygon", label: "Polygon" },
+  { tool: "smart", action: "smartTool", icon: "smart", label: "Smart mask" },
+  { tool: "wand", action: "wandTool", icon: "wand", label: "Wand" },
   { tool: "brush", action: "brushTool", icon: "brush", label: "Brush" },
   { tool: "eraser", action: "eraserTool", icon: "eraser", label: "Eraser" },
 ];
@@ -33,6 +36,7 @@ export function ToolBar({ editor }: { editor: Editor }) {
         />
       ))}
       {(tool === "brush" || tool === "eraser") && <BrushSize editor={editor} />}
+      {tool === "wand" && <Tolerance editor={editor} />}
       <span className={styles.gap} />
       <ToolButton icon="undo" label="Undo" keys={keyOf(editor, "undo")} disabled={!canUndo} onClick={editor.undo} />
       <ToolButton icon="redo" label="Redo" keys={keyOf(editor, "redo")} disabled={!canRedo} onClick={editor.redo} />
@@ -71,14 +75,52 @@ function ToolButton({ icon, label, keys, isPressed, disabled, onClick }: ToolBut
   );
 }
 
+function Tolerance({ editor }: { editor: Editor }) {
+  const tolerance = useSnapshot(editor, (snapshot) => snapshot.tolerance);
+  return (
+    <Dial
+      label="Tolerance of the wand"
+      hint="How different a colour the wand takes ([ and ], Shift + wheel)"
+      value={(100 * tolerance) / MOST_TOLERANCE}
+      words={String(tolerance)}
+      meaning={`${tolerance} of 255 levels`}
+      onTurn={(value) => editor.setTolerance((value / 100) * MOST_TOLERANCE)}
+    />
+  );
+}
+
 function BrushSize({ editor }: { editor: Editor }) {
   const radius = useSnapshot(editor, (snapshot) => snapshot.brushRadius);
-  const id = useId();
   const diameter = Math.round(radius * 2);
   return (
-    <div className={styles.brush} title="Size of the brush, pixels of the picture ([ and ])">
+    <Dial
+      label="Size of the brush"
+      hint="Size of the brush, pixels of the picture ([ and ], Shift + wheel)"
+      // The small sizes need the finer steps.
+      value={100 * Math.sqrt(radius / LARGEST_BRUSH)}
+      words={String(diameter)}
+      meaning={`${diameter} pixels`}
+      onTurn={(value) => editor.setBrushRadius(Math.max(0.5, LARGEST_BRUSH * (value / 100) ** 2))}
+    />
+  );
+}
+
+type DialProps = {
+  label: string;
+  hint: string;
+  /** Percent of the dial's way. */
+  value: number;
+  words: string;
+  meaning: string;
+  onTurn: (value: number) => void;
+};
+
+function Dial({ label, hint, value, words, meaning, onTurn }: DialProps) {
+  const id = useId();
+  return (
+    <div className={styles.brush} title={hint}>
       <label htmlFor={id} className="visually-hidden">
-        Size of the brush
+        {label}
       </label>
       <input
         id={id}
@@ -86,14 +128,11 @@ function BrushSize({ editor }: { editor: Editor }) {
         className={styles.range}
         min={0}
         max={100}
-        // The small sizes need the finer steps.
-        value={Math.round(100 * Math.sqrt(radius / LARGEST_BRUSH))}
-        aria-valuetext={`${diameter} pixels`}
-        onChange={(event) =>
-          editor.setBrushRadius(Math.max(0.5, LARGEST_BRUSH * (Number(event.target.value) / 100) ** 2))
-        }
+        value={Math.round(value)}
+        aria-valuetext={meaning}
+        onChange={(event) => onTurn(Number(event.target.value))}
       />
-      <output htmlFor={id}>{diameter}</output>
+      <output htmlFor={id}>{words}</output>
     </div>
   );
 }

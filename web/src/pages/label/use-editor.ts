@@ -4,7 +4,7 @@ import { useEffect, useState, useSyncExternalStore } from "react";
 import { createEditor, type Editor } from "../../editor/editor";
 import type { EditorSnapshot } from "../../editor/snapshot";
 import { loadKeys } from "./own-keys";
-import { loadItem, sendEdit } from "./requests";
+import { cutOut, loadItem, sendEdit } from "./requests";
 
 /** A part of the snapshot; who asks renders again only when that part is another value. */
 export function useSnapshot<Part>(editor: Editor, pick: (snapshot: EditorSnapshot) => Part): Part {
@@ -17,6 +17,7 @@ export function createBrowserEditor(dataset: string): Editor {
     dataset,
     send: sendEdit,
     load: loadItem,
+    cutOut,
     storage: window.localStorage,
     scheduler: { now: Date.now, after },
     random,

@@ -36,6 +36,7 @@ export function usePicture(
         if (!isWanted) return;
         flushSync(() => {
           editor.open(item);
+          editor.setPixels((box) => picture.read(box));
           setShown({ position, picture });
         });
       },
