@@ -87,3 +87,10 @@ def test_a_field_is_kept_in_memory_and_so_is_short(tmp_path: Path) -> None:
         receive(tmp_path, part("pictures", b"x", "a.jpg"), END)
     with pytest.raises(InvalidInput):
         receive(tmp_path, part("name", b"\xff\xfe"), END)
+
+
+def test_a_part_that_shall_be_text_is_a_field_though_it_has_a_file_name(tmp_path: Path) -> None:
+    receiver = FormReceiver(tmp_path, BOUNDARY, lambda fields: None, texts=("labels",))
+    receiver.write(part("labels", b"[]", "labels") + part("files", b"x", "a.jpg") + END)
+    receiver.finish()
+    assert (receiver.fields, receiver.paths) == ({"labels": "[]"}, [tmp_path / "a.jpg"])

@@ -1,6 +1,6 @@
 """Forms with files, of any size, as they arrive: each file goes straight to disk under a safe name, fields stay in memory."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path, PurePosixPath
 from typing import IO
 
@@ -27,17 +27,20 @@ class FormReceiver:
         folder: where files go, each in the folders that its name has.
         boundary: what stands between the parts.
         on_files: told the fields that came before the first file; what it raises ends the form.
+        texts: names of parts that are fields although they come with a file name.
 
     Attributes: fields, paths: what has come.
 
     Raises: InvalidInput for a boundary that is none.
     """
 
-    def __init__(self, folder: Path, boundary: bytes, on_files: Callable[[dict[str, str]], object]) -> None:
+    def __init__(
+        self, folder: Path, boundary: bytes, on_files: Callable[[dict[str, str]], object], texts: Collection[str] = ()
+    ) -> None:
         self.fields: dict[str, str] = {}
         self.paths: list[Path] = []
         self._folder = folder
-        self._on_files = on_files
+        self._on_files, self._texts = on_files, texts
         self._header_name = self._header_value = b""
         self._headers: dict[bytes, bytes] = {}
         self._field: str | None = None
@@ -97,7 +100,7 @@ class FormReceiver:
     def _open_part(self) -> None:
         _, options = parse_options_header(self._headers.get(b"content-disposition", b""))
         name = options.get(b"name", b"").decode()
-        if b"filename" not in options:
+        if b"filename" not in options or name in self._texts:
             self._field = name
             return
         if name != FILES:
@@ -132,7 +135,9 @@ class FormReceiver:
         self._is_ended = True
 
 
-async def receive_form(request: Request, folder: Path, on_files: Callable[[dict[str, str]], object]) -> FormReceiver:
+async def receive_form(
+    request: Request, folder: Path, on_files: Callable[[dict[str, str]], object], texts: Collection[str] = ()
+) -> FormReceiver:
     """A request's form with its files in `folder`.
 
     A form that is refused is read to its end all the same: browsers do not look at an answer before they have sent everything.
@@ -142,7 +147,7 @@ async def receive_form(request: Request, folder: Path, on_files: Callable[[dict[
     kind, options = parse_options_header(request.headers.get("content-type", ""))
     if kind != FORM_TYPE or b"boundary" not in options:
         raise InvalidInput(f"expected a form of type multipart/form-data, got {kind.decode() or 'none'}; send name and files")
-    receiver = FormReceiver(folder, options[b"boundary"], on_files)
+    receiver = FormReceiver(folder, options[b"boundary"], on_files, texts)
     chunks = request.stream()
     try:
         waiting = bytearray()

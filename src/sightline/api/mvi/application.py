@@ -15,6 +15,8 @@ from sightline.api.mvi import (
     object_labels,
     system,
     trained_models,
+    transfers,
+    uploading,
     webapis,
 )
 from sightline.api.mvi.lookup import FileIndexes
@@ -22,7 +24,21 @@ from sightline.api.mvi.roles import check_role
 from sightline.api.parts import Parts
 
 # In this order: `files/user-keys` is no file of that name.
-ROUTERS = (absent, datasets, naming, object_labels, files, exporting, dltasks, trained_models, webapis, inference, system)
+ROUTERS = (
+    absent,
+    datasets,
+    exporting,
+    naming,
+    object_labels,
+    transfers,
+    uploading,
+    files,
+    dltasks,
+    trained_models,
+    webapis,
+    inference,
+    system,
+)
 
 
 def make_mvi(parts: Parts | None) -> FastAPI:

@@ -25,9 +25,11 @@ def is_mvi_path(path: str) -> bool:
     return path == PREFIX or path.startswith(f"{PREFIX}/")
 
 
-def make_fault(status: int, fault: str, kind: str | None = None, headers: dict[str, str] | None = None) -> Response:
-    """One refusal. Args: kind: name of the error."""
-    body = {"status": HTTPStatus(status).phrase, "fault": fault, "result": "fail", **({"type": kind} if kind else {})}
+def make_fault(
+    status: int, fault: str, kind: str | None = None, headers: dict[str, str] | None = None, **more: Any
+) -> Response:
+    """One refusal. Args: kind: name of the error; more: what else the answer holds."""
+    body = {"status": HTTPStatus(status).phrase, "fault": fault, "result": "fail", **({"type": kind} if kind else {}), **more}
     return Response(msgspec.json.encode(body), status, headers, media_type="application/json")
 
 
@@ -43,8 +45,13 @@ def install_handlers(app: FastAPI) -> None:
 def answer_refusal(request: Request, error: Exception) -> Response:
     """An error that was raised on purpose."""
     assert isinstance(error, SightlineError)
+    return describe_refusal(error)
+
+
+def describe_refusal(error: SightlineError, **more: Any) -> Response:
+    """An error that was raised on purpose: its head gives the status. Args: more: what else the answer holds."""
     status = find_by_head(HTTP_STATUS, error)
-    return make_fault(status, str(error), f"{type(error).__name__}Exception", find_retry_headers(error))
+    return make_fault(status, str(error), f"{type(error).__name__}Exception", find_retry_headers(error), **more)
 
 
 def answer_invalid(request: Request, error: Exception) -> Response:
