@@ -8,10 +8,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import quick_timing
 
 # Processes that prepare samples are forked from ones that train, which never load gRPC; here one process does both, and gRPC's
 # handlers would start its threads again in a fork, over descriptors that are no longer theirs, and abort. Read at its import.
 os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"
+
+quick_timing.install()
+quick_timing.install_in_children()
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 

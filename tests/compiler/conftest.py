@@ -33,25 +33,10 @@ def full_disk(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("onnx.save", save)
 
 
-QUICK = {
-    "tuning.autotune.ROUNDS": 1,
-    "tuning.autotune.WARM_UPS": 1,
-    "compilation.TIMING_SECONDS": 0.05,
-    "report.layers.PROFILED_SECONDS": 0.05,
-    "tuning.probes.PROBES": ("conv1x1",),
-    "tuning.probes.REPETITIONS": 1,
-    "tuning.probes.REPETITION_SECONDS": 0.01,
-    "tuning.sweep.ROUNDS": 1,
-    "tuning.sweep.ROUND_SECONDS": 0.002,
-}
-
-
 @pytest.fixture(autouse=True, scope="session")
-def quick_timing() -> Iterator[None]:
-    """Timing is not what these tests are about: take each turn once and briefly."""
+def few_batches() -> Iterator[None]:
+    """Timing is not what these tests are about: two batch sizes are swept."""
     with pytest.MonkeyPatch.context() as patch:
-        for name, value in QUICK.items():
-            patch.setattr(f"sightline.compiler.{name}", value)
         for name in ("cpu", "cuda"):
             patch.setitem(DEVICES, name, msgspec.structs.replace(DEVICES[name], swept_batches=(1, 2)))
         yield
