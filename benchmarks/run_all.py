@@ -19,6 +19,7 @@ BENCHMARKS = (
     "int8_speed",
     "trashnet",
     "camvid",
+    "instances",
     "import_models",
     "compile_time",
     "compile_networks",

@@ -7,8 +7,9 @@ from starlette.testclient import TestClient
 def test_forms_are_told_what_can_be_trained_and_on_what(api: TestClient) -> None:
     options = api.get("/v1/training-options").json()
     tasks = {task["task"]: task for task in options["tasks"]}
-    assert set(tasks) == {"classification", "multilabel", "detection", "semantic"}
+    assert set(tasks) == {"classification", "multilabel", "detection", "instance", "semantic"}
     assert tasks["detection"]["networks"][0] == {"name": "fast", "network": "csp_detector", "size": 320}
+    assert [one["name"] for one in tasks["instance"]["networks"]] == ["fast", "csp_instances"]
     assert tasks["detection"]["defaults"]["batch_size"] == 8 and "min" in options["budget_units"]
     devices = {device["name"]: device for device in api.get("/v1/devices").json()["devices"]}
     assert devices["cpu"]["is_here"] and "fp32" in devices["cpu"]["precisions"]

@@ -16,6 +16,7 @@ from sightline.core.errors import GateFailed
 from sightline.core.folders import hash_files, write_manifest
 from sightline.core.manifests import DecodeSpec, InputSpec, ModelManifest, Task
 from sightline.data.versions import VersionWriter
+from sightline.imaging.masks import decode_mask
 from sightline.runtime.predictor import open_predictor
 
 pytestmark = pytest.mark.slow
@@ -73,6 +74,39 @@ def make_detector(folder: Path) -> Path:
     return write_model(folder, "detection", ("square",), nodes, weights, decode)
 
 
+def make_instance_segmenter(folder: Path) -> Path:
+    """The same detector, whose prototype is the brightness of each pixel, and whose coefficient is 1 everywhere."""
+    nodes = [
+        helper.make_node("Conv", ["images", "mean_w"], ["mean"], "mean", kernel_shape=[CELL, CELL], strides=[CELL, CELL]),
+        helper.make_node("Relu", ["mean"], ["bright"], "relu"),
+        helper.make_node("Conv", ["bright", "score_w", "score_b"], ["scores"], "score", kernel_shape=[1, 1]),
+        helper.make_node("Conv", ["bright", "side_w", "side_b"], ["sides"], "side", kernel_shape=[1, 1]),
+        helper.make_node("Conv", ["bright", "one_w", "one_b"], ["coefficients"], "coefficient", kernel_shape=[1, 1]),
+        helper.make_node("Conv", ["images", "fine_w"], ["fine"], "fine", kernel_shape=[1, 1]),
+        helper.make_node("Relu", ["fine"], ["light"], "light"),
+        helper.make_node("Conv", ["light", "drawn_w", "drawn_b"], ["prototypes"], "drawn", kernel_shape=[1, 1]),
+    ]
+    weights = {
+        "mean_w": np.full((4, 3, CELL, CELL), 1 / (3 * CELL * CELL)),
+        "score_w": np.full((1, 4, 1, 1), 10.0),
+        "score_b": np.array([-20.0]),
+        "side_w": np.zeros((4, 4, 1, 1)),
+        "side_b": np.full(4, np.log(np.expm1(1.0))),  # boxes twice as large as the squares: the masks say how large these are
+        "one_w": np.zeros((1, 4, 1, 1)),
+        "one_b": np.ones(1),
+        "fine_w": np.full((4, 3, 1, 1), 1 / 3),
+        "drawn_w": np.full((1, 4, 1, 1), 10.0),
+        "drawn_b": np.array([-21.0]),  # halfway between what is white and what is gray
+    }
+    decode = DecodeSpec(
+        head="anchor_free_masks",
+        outputs=("scores", "sides", "coefficients", "prototypes"),
+        parameters={"strides": [CELL]},
+        iou_threshold=0.3,
+    )
+    return write_model(folder, "instance", ("square",), nodes, weights, decode)
+
+
 def make_segmenter(folder: Path) -> Path:
     nodes = [
         helper.make_node("Conv", ["images", "a_w"], ["a"], "first", kernel_shape=[1, 1]),
@@ -109,6 +143,24 @@ def test_a_detector_keeps_its_boxes_in_int8(tmp_path: Path) -> None:
     with open_predictor(result.folder) as predictor:
         (answer,) = predictor.predict([version.read_image(item)])
     assert answer[0].box_xyxy == pytest.approx(item.annotations[0].box_xyxy, abs=0.5)
+
+
+def test_an_instance_segmenter_keeps_its_masks_in_int8(tmp_path: Path) -> None:
+    version = make_squares(tmp_path / "data", "detection", ("square",))  # a box is its own mask
+    result = compile_model(make_instance_segmenter(tmp_path / "model"), tmp_path / "out", version, calibration_images=20)
+    found = result.report.comparison
+    assert found is not None
+    assert (result.manifest.task, result.manifest.precision) == ("instance", "int8")
+    assert (found.metric, found.category_metric) == ("map", "AP")
+    assert found.baseline == pytest.approx(1.0)
+    assert found.candidate == pytest.approx(1.0, abs=0.01)
+    assert found.shown is not None and (found.shown.baseline, found.shown.candidate) == (1.0, 1.0)
+    item = next(version.items("val"))
+    with open_predictor(result.folder) as predictor:
+        ((answer,),) = predictor.predict([version.read_image(item)])
+    assert answer.mask is not None
+    assert decode_mask(answer.mask).sum() == CELL * CELL
+    assert answer.box_xyxy == pytest.approx(item.annotations[0].box_xyxy)
 
 
 def test_pictures_without_annotations_on_which_a_detector_finds_much_are_told(tmp_path: Path) -> None:

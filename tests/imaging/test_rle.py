@@ -5,7 +5,7 @@ from faster_coco_eval.core import mask as coco_mask
 
 from sightline.core.annotations import MaskRle
 from sightline.core.errors import InvalidInput
-from sightline.imaging.rle import count_mask_pixels, decode_mask, encode_mask, pack_runs, unpack_runs
+from sightline.imaging.rle import count_mask_pixels, decode_mask, encode_mask, encode_patch, pack_runs, unpack_runs
 
 
 def draw_mask(seed: int) -> np.ndarray:
@@ -80,3 +80,20 @@ def test_runs_whose_sum_comes_round_to_the_masks_size_are_refused():
     assert min(runs) >= 0
     with pytest.raises(InvalidInput, match="expected runs that fill 50 x 100"):
         decode_mask(pack_runs(np.array(runs), 50, 100))
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_a_patch_is_encoded_as_the_mask_that_holds_it(seed):
+    rng = np.random.default_rng(seed)
+    height, width = rng.integers(1, 9, 2)
+    top, left = rng.integers(0, height), rng.integers(0, width)
+    bottom, right = rng.integers(top, height) + 1, rng.integers(left, width) + 1
+    mask = np.zeros((height, width), bool)
+    mask[top:bottom, left:right] = rng.random((bottom - top, right - left)) < rng.random()
+    assert encode_patch(mask[top:bottom, left:right], left, top, height, width) == encode_mask(mask)
+
+
+def test_a_patch_as_high_as_the_mask_has_runs_over_its_columns():
+    assert encode_patch(np.ones((3, 2), bool), 1, 0, 3, 4) == encode_mask(np.array([[0, 1, 1, 0]] * 3))
+    assert unpack_runs(encode_patch(np.ones((3, 2), bool), 0, 0, 3, 2)).tolist() == [0, 6]
+    assert unpack_runs(encode_patch(np.zeros((3, 2), bool), 0, 0, 3, 2)).tolist() == [6]

@@ -4,7 +4,7 @@ import pytest
 
 from sightline.core.errors import InvalidInput
 from sightline.imaging.masks import draw_polygons
-from sightline.imaging.tracing import has_holes, trace_mask
+from sightline.imaging.tracing import has_holes, trace_mask, trace_mask_with_holes
 
 
 def draw_mask(seed: int) -> np.ndarray:
@@ -30,6 +30,22 @@ def test_drawing_the_outline_gives_back_the_mask(seed):
         assert drawn.sum() > mask.sum()
     else:
         np.testing.assert_array_equal(drawn, mask)
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_with_its_holes_an_outline_gives_back_every_mask(seed):
+    mask = draw_mask(seed)
+    assert np.array_equal(draw_polygons(trace_mask_with_holes(mask), *mask.shape), mask)
+
+
+def test_an_island_in_a_hole_is_an_outline_of_its_own():
+    mask = np.ones((9, 9), bool)
+    mask[1:8, 1:8] = False
+    mask[2:7, 2:7] = True
+    mask[4, 4] = False  # a hole of the island, not of what is around it
+    rings = trace_mask_with_holes(mask)
+    assert [len(ring) // 2 for ring in rings] == [11, 11]  # 4 corners and back, there, 4 corners and back
+    assert np.array_equal(draw_polygons(rings, 9, 9), mask)
 
 
 def test_one_pixel_is_a_square_along_its_edges():

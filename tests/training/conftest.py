@@ -35,7 +35,7 @@ def label_shape(task: Task, colour: str, ring: tuple[float, ...]) -> tuple[Annot
     if task == "multilabel":
         return (Annotation(category=colour), *([Annotation(category="red")] if colour == "blue" else []))
     box = (ring[0], ring[1], ring[4], ring[5])
-    return (Annotation(category=colour, box_xyxy=box, polygons=(ring,) if task == "semantic" else None),)
+    return (Annotation(category=colour, box_xyxy=box, polygons=(ring,) if task in ("instance", "semantic") else None),)
 
 
 @pytest.fixture

@@ -141,4 +141,4 @@ def test_coarse_logits_are_enlarged_to_the_label_map(make_version) -> None:
 
 def test_a_task_without_training_is_unsupported() -> None:
     with pytest.raises(Unsupported, match="there is classification"):
-        check_task("instance")
+        check_task("image")

@@ -34,14 +34,14 @@ class AugmentationSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unk
         flip_x, flip_y: probability of mirroring left-right and upside-down.
         quarter_turns: whether to turn by a random multiple of 90 degrees.
         brightness, contrast, colour: largest relative change of the light, of the contrast, and of each channel's gain.
-        mosaic: probability that four pictures make one (detection).
+        mosaic: probability that four pictures make one (detection, instance).
         mosaic_scale: range of the zoom of a mosaic, whose parts are as large as the network's input; below 1 shows more of it.
         mixup, cutmix: probability that a batch is blended, or that patches are exchanged (classification).
         erase: probability that a random rectangle is painted over (classification).
         close: share of the budget, at its end, without mosaic, mixup, cutmix and erasing, 0..1.
         settle: share of the budget, at its end, without zoom, stretch, shift, rotation and shear, 0..1.
-        least_visible: an object that is cut is kept if at least this share of its box stays inside, 0..1 (detection). Choose
-            what your annotators want to see of an object at a picture's edge before they draw a box.
+        least_visible: an object that is cut is kept if at least this share of its box stays inside, 0..1 (detection, instance).
+            Choose what your annotators want to see of an object at a picture's edge before they draw a box.
     """
 
     scale: Range = (1.0, 1.0)

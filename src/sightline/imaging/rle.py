@@ -82,6 +82,26 @@ def encode_mask(mask: np.ndarray[Any, Any]) -> MaskRle:
     return pack_runs(borders[1:] - borders[:-1], height, width)
 
 
+def encode_patch(patch: np.ndarray[Any, np.dtype[np.bool_]], left: int, top: int, height: int, width: int) -> MaskRle:
+    """Encode a mask of which only a part may be set, without drawing the rest.
+
+    Args:
+        patch: `(h, w)` bool, the part; it lies inside the mask.
+        left, top: where its first pixel lies in the mask.
+        height, width: of the mask, pixels.
+    """
+    # A row for each column, with an unset pixel at both ends: a run ends with its column.
+    flat = np.zeros((patch.shape[1], patch.shape[0] + 2), np.int8)
+    flat[:, 1:-1] = patch.T
+    edges = np.diff(flat, axis=1)  # (w, h + 1): where a run begins (1), and where one has ended (-1)
+    columns, rows = np.nonzero(edges)
+    borders = (columns + left) * height + rows + top  # start, end, start, end, ... of runs down the columns
+    joined = np.flatnonzero(borders[2::2] == borders[1:-1:2])  # one touches the bottom, the next the top of the next column
+    borders = np.delete(borders, np.concatenate([2 * joined + 1, 2 * joined + 2]))
+    runs = np.diff(borders, prepend=0, append=height * width).astype(np.int64)
+    return pack_runs(runs[:-1] if len(runs) > 1 and runs[-1] == 0 else runs, height, width)
+
+
 def decode_mask(rle: MaskRle) -> np.ndarray[Any, np.dtype[np.bool_]]:
     """Decode to `(H, W)` bool, contiguous. Raises: InvalidInput when the code is broken."""
     runs = unpack_runs(rle)

@@ -29,6 +29,38 @@ def trace_mask(mask: Mask) -> tuple[Ring, ...]:
     return tuple(tuple(map(float, points.ravel())) for points, is_hole in _walk_rings(mask) if not is_hole)
 
 
+def trace_mask_with_holes(mask: Mask) -> tuple[Ring, ...]:
+    """Outline the set pixels along their edges so that drawing the rings gives back every mask, holes and all.
+
+    A hole becomes part of the ring around it, by a way there and back that has no width: filled by the even-odd rule, such a
+    ring leaves the hole out. Editors show that way as a line; so this is for computing, `trace_mask` for people.
+
+    Args:
+        mask: `(H, W)` bool.
+    """
+    rings = [(np.concatenate([points, points[:1]]), is_hole) for points, is_hole in _walk_rings(mask)]
+    outer = [points for points, is_hole in rings if not is_hole]
+    whole = [[points] for points in outer]
+    for points in (points for points, is_hole in rings if is_hole):
+        x, y = points[0]  # the pixel to its lower left is set, and the smallest ring around that is the hole's
+        around = [place for place, ring in enumerate(outer) if _encloses(ring, x - 0.5, y + 0.5)]
+        owner = min(around, key=lambda place: _measure_area(outer[place]))
+        whole[owner] += [points, outer[owner][:1]]
+    return tuple(tuple(map(float, np.concatenate(parts).ravel())) for parts in whole)
+
+
+def _encloses(ring: Indices, x: float, y: float) -> bool:
+    """Whether a closed rectilinear ring `(P, 2)` has a point inside: an odd number of its vertical edges lies to the right."""
+    starts, ends = ring[:-1], ring[1:]
+    crosses = (np.minimum(starts[:, 1], ends[:, 1]) < y) & (y < np.maximum(starts[:, 1], ends[:, 1])) & (starts[:, 0] > x)
+    return bool(np.count_nonzero(crosses) % 2)
+
+
+def _measure_area(ring: Indices) -> float:
+    x, y = ring[:, 0], ring[:, 1]
+    return abs(float(np.dot(x[:-1], y[1:]) - np.dot(x[1:], y[:-1])))
+
+
 def has_holes(mask: Mask) -> bool:
     """Whether unset pixels are enclosed by set ones, so that polygons would lose them."""
     return any(is_hole for _, is_hole in _walk_rings(mask))

@@ -34,7 +34,7 @@ class DetectionHead(nn.Module):
             if layer.bias is not None:
                 nn.init.constant_(layer.bias, bias)
 
-    def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, features: Tensor) -> tuple[Tensor, ...]:
         """(N, inputs, h, w) -> class logits (N, C, h, w), raw sides (N, 4, h, w)."""
         hidden = self.shared(features)
         return self.category(hidden), self.box(hidden)
@@ -48,6 +48,8 @@ class CspDetector(Network):
         width, height: input size, pixels, multiples of 32. Strides 8 and 16 predict boxes, and 32 where a side is longer than
             `TWO_LEVELS_UP_TO_PX`.
     """
+
+    head_type: type[nn.Module] = DetectionHead
 
     def __init__(self, category_count: int, width: int, height: int) -> None:
         super().__init__()
@@ -63,13 +65,18 @@ class CspDetector(Network):
         if 32 in strides:
             self.down32, self.out32 = ConvBlock(c16, c16, 3, 2), CspBlock(c16 + c32, c32)
         channels_of = dict(zip(LEVELS, (c8, c16, c32), strict=True))
-        self.heads = nn.ModuleList(DetectionHead(channels_of[stride], c8, category_count) for stride in strides)
+        self.heads = nn.ModuleList(self.head_type(channels_of[stride], c8, category_count) for stride in strides)
         self.input_spec = InputSpec(width=width, height=height, resize="letterbox")
         self.decode_spec = anchor_free_head(strides)
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
         """(N, 3, H, W) -> logits and sides of each stride in turn."""
-        f8 = self.stage8(self.stem(images))
+        return self.find_boxes(self.extract_features(images))
+
+    def extract_features(self, images: Tensor) -> dict[int, Tensor]:
+        """(N, 3, H, W) -> maps by stride: 4, as the first layer leaves it, and the pyramid's."""
+        f4 = self.stem(images)
+        f8 = self.stage8(f4)
         f16 = self.stage16(f8)
         f32 = self.stage32(f16)
         f16 = self.up16(torch.cat([F.interpolate(f32, scale_factor=2.0), f16], 1))
@@ -77,7 +84,10 @@ class CspDetector(Network):
         f16 = self.out16(torch.cat([self.down16(f8), f16], 1))
         if 32 in self.strides:
             f32 = self.out32(torch.cat([self.down32(f16), f32], 1))
-        features = dict(zip(LEVELS, (f8, f16, f32), strict=True))
+        return {4: f4, 8: f8, 16: f16, 32: f32}
+
+    def find_boxes(self, features: dict[int, Tensor]) -> tuple[Tensor, ...]:
+        """What the heads make of the maps of their strides, one after the other."""
         outputs: list[Tensor] = []
         for stride, head in zip(self.strides, self.heads, strict=True):
             outputs.extend(head(features[stride]))

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from sightline.models.network import Network
 
 TIMM_PREFIX = "timm/"
+DIAL_NAMES = ("fast", "accurate")
 
 
 class NetworkRow(NamedTuple):
@@ -33,6 +34,7 @@ class NetworkRow(NamedTuple):
 
 CLASSIFICATION: tuple[Task, ...] = ("classification", "multilabel")
 DETECTION: tuple[Task, ...] = ("detection",)
+INSTANCE: tuple[Task, ...] = ("instance",)
 SEMANTIC: tuple[Task, ...] = ("semantic",)
 
 NETWORKS: dict[str, NetworkRow] = {
@@ -41,6 +43,7 @@ NETWORKS: dict[str, NetworkRow] = {
     "resnet50": NetworkRow("sightline.models.from_torchvision:build_resnet50", CLASSIFICATION, 224),
     "csp_detector": NetworkRow("sightline.models.csp_detector:build", DETECTION, 320),
     "faster_rcnn": NetworkRow("sightline.models.faster_rcnn:build", DETECTION, 640, 64),
+    "csp_instances": NetworkRow("sightline.models.csp_instances:build", INSTANCE, 320),
     "small_segmenter": NetworkRow("sightline.models.small_segmenter:build", SEMANTIC, 480),
     "lraspp_mobilenet_v3_large": NetworkRow("sightline.models.from_torchvision:build_lraspp", SEMANTIC, 480),
     "deeplabv3_mobilenet_v3_large": NetworkRow("sightline.models.from_torchvision:build_deeplab_mobilenet", SEMANTIC, 480),
@@ -52,13 +55,17 @@ DIALS: dict[Task, dict[str, str]] = {
     "classification": {"fast": "small_classifier", "accurate": "resnet50"},
     "multilabel": {"fast": "small_classifier", "accurate": "resnet50"},
     "detection": {"fast": "csp_detector", "accurate": "faster_rcnn"},
+    "instance": {"fast": "csp_instances"},
     "semantic": {"fast": "small_segmenter", "accurate": "deeplabv3_mobilenet_v3_large"},
 }
 
 
 def resolve_network(task: Task, name: str) -> str:
     """The network's name that a dial or a name stands for. Raises: NotFound, InvalidInput when it cannot learn the task."""
-    name = DIALS.get(task, {}).get(name, name)
+    dials = DIALS.get(task, {})
+    if name in DIAL_NAMES and name not in dials:
+        raise NotFound(f"no {name} network learns {task} yet; there is {', '.join(dials) or 'none'}")
+    name = dials.get(name, name)
     if task not in find_row(name).tasks:
         raise InvalidInput(f"{name} does not learn {task}, it learns {', '.join(find_row(name).tasks)}; choose another network")
     return name

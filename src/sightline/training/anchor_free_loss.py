@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from sightline.training.box_assignment import Truth, assign_cells, pair_iou
+from sightline.training.box_assignment import Assignment, Truth, assign_cells, pair_iou
 
 BOX_WEIGHT = 2.5  # of the box term against the class term
 NEGATIVE_WEIGHT = 0.75  # varifocal alpha
@@ -44,6 +44,10 @@ class AnchorFreeLoss:
 
         Args: outputs: raw maps, logits and sides of each stride in turn; truth: padded, input pixels.
         """
+        return self.assess(outputs, truth)[0]
+
+    def assess(self, outputs: Sequence[Tensor], truth: Truth) -> tuple[dict[str, Tensor], Assignment, Tensor]:
+        """The parts of the loss, the cells that learn objects, and the share `(P,)` of each of these in its part."""
         logits, boxes = self.decode(outputs)
         scores = logits.detach().sigmoid()
         found = assign_cells(scores, boxes.detach(), truth, self.centres_xy, self.smallest_stride)
@@ -58,7 +62,8 @@ class AnchorFreeLoss:
         negative[self._find_crowded(truth)] = 0
         emphasis = torch.where(target > 0, target + 1e-3, negative)
         category_loss = F.binary_cross_entropy_with_logits(logits, target, emphasis, reduction="sum")
-        return {"category": category_loss / normaliser, "box": BOX_WEIGHT * box_loss / normaliser}
+        parts = {"category": category_loss / normaliser, "box": BOX_WEIGHT * box_loss / normaliser}
+        return parts, found, weight / normaliser
 
     def _find_crowded(self, truth: Truth) -> tuple[Tensor, Tensor, Tensor]:
         """Indices (picture, cell, category), each `(P,)`, of the cells whose centre lies in a crowd."""

@@ -37,8 +37,8 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         clip_norm: gradients are scaled down to this global norm; 0 = never.
         average_decay: decay of the exponential moving average of the weights, which is validated and kept.
         augmentation: how pictures are varied; see `AugmentationSettings`.
-        label_smoothing: share of the target spread over all categories (all tasks but detection).
-        class_weights: "balanced" weighs categories by the inverse root of their frequency (all tasks but detection).
+        label_smoothing: share of the target spread over all categories (not for detection and instance).
+        class_weights: "balanced" weighs categories by the inverse root of their frequency (not for detection and instance).
         train_splits: splits to learn from.
         validation_split: split that chooses the best weights; None keeps the last weights.
         validations: how often to validate over the whole budget, evenly spaced.
@@ -96,6 +96,24 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 MUON: dict[str, Any] = {"optimiser": "muon", "learning_rate": 8e-3, "momentum": 0.95}
 # Libraries' transformers have no convolutions to orthogonalise and want small, smooth steps.
 TIMM_DEFAULTS: dict[str, Any] = {"optimiser": "adamw", "learning_rate": 1e-3, "momentum": 0.9, "weight_decay": 0.05}
+# Objects, with masks or without: what is learned of them is the same network.
+DETECTOR: dict[str, Any] = {
+    "batch_size": 8,
+    "optimiser": "muon",
+    "learning_rate": 8e-3,
+    "momentum": 0.9,
+    "augmentation": AugmentationSettings(
+        scale=(0.7, 1.35),
+        shift=0.12,
+        flip_x=0.5,
+        brightness=0.05,
+        contrast=0.15,
+        colour=0.2,
+        mosaic=0.4,
+        mosaic_scale=(0.6, 1.2),
+        close=0.25,
+    ),
+}
 
 # What a task changes in the defaults above.
 TASK_DEFAULTS: dict[Task, dict[str, Any]] = {
@@ -114,23 +132,8 @@ TASK_DEFAULTS: dict[Task, dict[str, Any]] = {
             scale=(0.8, 1.2), shift=0.08, rotation_deg=10, flip_x=0.5, brightness=0.15, contrast=0.2, colour=0.1
         ),
     },
-    "detection": {
-        "batch_size": 8,
-        "optimiser": "muon",
-        "learning_rate": 8e-3,
-        "momentum": 0.9,
-        "augmentation": AugmentationSettings(
-            scale=(0.7, 1.35),
-            shift=0.12,
-            flip_x=0.5,
-            brightness=0.05,
-            contrast=0.15,
-            colour=0.2,
-            mosaic=0.4,
-            mosaic_scale=(0.6, 1.2),
-            close=0.25,
-        ),
-    },
+    "detection": DETECTOR,
+    "instance": DETECTOR,
     "semantic": {
         **MUON,
         "batch_size": 8,
@@ -146,7 +149,7 @@ def make_recipe(task: Task, network: str = "fast", **changes: Any) -> Recipe:
     """A Recipe: the defaults of a task, with `changes` on top.
 
     Args:
-        task: "classification", "multilabel", "detection" or "semantic".
+        task: "classification", "multilabel", "detection", "instance" or "semantic".
         network: "fast", "accurate", a name from the reference of networks, or "timm/<name>".
         changes: fields of `Recipe`: `budget="10min"`, `seed=1`; `augmentation` may be a dict of the fields to change.
 
@@ -196,10 +199,11 @@ def read_recipe(settings: dict[str, Any]) -> Recipe:
 def _check_uses(recipe: Recipe) -> None:
     """Refuse what this task would pass over in silence. Raises: InvalidInput naming the setting."""
     varied, is_labelling = recipe.augmentation, recipe.task in ("classification", "multilabel")
+    is_finding = recipe.task in ("detection", "instance")
     passed_over = {
-        "class_weights": recipe.task == "detection" and recipe.class_weights != "none",
-        "label_smoothing": recipe.task == "detection" and recipe.label_smoothing > 0,
-        "augmentation.mosaic": recipe.task != "detection" and varied.mosaic > 0,
+        "class_weights": is_finding and recipe.class_weights != "none",
+        "label_smoothing": is_finding and recipe.label_smoothing > 0,
+        "augmentation.mosaic": not is_finding and varied.mosaic > 0,
         **{f"augmentation.{name}": not is_labelling and getattr(varied, name) > 0 for name in ("mixup", "cutmix", "erase")},
     }
     for name in (name for name, is_passed_over in passed_over.items() if is_passed_over):

@@ -66,6 +66,8 @@ def _is_truth(annotation: Annotation, task: Task) -> bool:
         return True  # a box names a category of its picture, too: so training (`find_target_labels`) and the metrics read it
     if task == "semantic":
         return annotation.geometry in ("mask", "polygons")
+    if task == "instance":
+        return annotation.geometry in ("mask", "polygons") and not annotation.is_crowd
     return annotation.geometry != "image" and not annotation.is_crowd
 
 

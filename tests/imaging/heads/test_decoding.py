@@ -212,7 +212,7 @@ def test_every_picture_of_the_batch_needs_its_row():
 
 
 def test_the_table_names_the_heads_of_the_documents():
-    own = {"softmax", "sigmoid", "semantic", "anchor_free", "region_boxes"}
+    own = {"softmax", "sigmoid", "semantic", "anchor_free", "anchor_free_masks", "region_boxes"}
     imported = {
         "probabilities",
         "label_map",

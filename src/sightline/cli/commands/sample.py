@@ -31,6 +31,5 @@ def sample_command(
     splits = ", ".join(f"{split} {pictures:,}" for split, pictures in version.splits.items())
     terminal.say(f"dataset {name}@{version.id[:8]}: {version.manifest.item_count:,} pictures ({splits})")
     terminal.say(f"folder: {version.folder}")
-    learned = "detection" if task == "instance" else task  # none learns masks of instances, but their boxes can be learned
-    terminal.say_next(["train", name, "--task", learned, "--budget", "2min"])
+    terminal.say_next(["train", name, "--task", task, "--budget", "2min"])
     terminal.finish({"dataset": name, "id": version.id, "folder": version.folder, "splits": version.splits})

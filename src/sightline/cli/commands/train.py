@@ -27,7 +27,9 @@ OPTIONS = {  # of the fields of a recipe that have one
 
 def train_command(
     dataset: Annotated[str, typer.Argument(help="Dataset version to learn from: NAME, NAME@ID, or its folder.")],
-    task: Annotated[str, typer.Option("--task", help="Task to learn: classification, multilabel, detection or semantic.")],
+    task: Annotated[
+        str, typer.Option("--task", help="Task to learn: classification, multilabel, detection, instance or semantic.")
+    ],
     network: Annotated[
         str, typer.Option("--model", help=f"Network to train: fast, accurate, timm/NAME, or one of {', '.join(NETWORKS)}.")
     ] = "fast",

@@ -25,6 +25,7 @@ PARAMETERS_OF_HEAD: dict[str, tuple[str, ...]] = {
     "label_map": ("background",),
     "anchor_free": ("strides", "side_scale", "candidates", "votes"),
     "region_boxes": ("weights", "candidates"),
+    "anchor_free_masks": ("strides", "side_scale", "candidates"),
     "yolo": ("anchors", "scale_x_y", "class_rule", "new_coords", "candidates"),
     "grid_objects": ("objectness_power", "class_power", "candidates"),
     "scored_boxes": ("normalised", "order", "background", "candidates"),

@@ -18,6 +18,7 @@ from sightline.imaging.heads.annotation_tensors import ANNOTATIONS, read_annotat
 from sightline.imaging.heads.detection import decode_anchor_free, decode_region_boxes, sigmoid, softmax
 from sightline.imaging.heads.grids import decode_grid_objects, decode_yolo
 from sightline.imaging.heads.imported import decode_label_map, decode_prior_boxes, decode_scored_boxes, name_background
+from sightline.imaging.heads.instances import decode_anchor_free_masks
 from sightline.imaging.heads.joined import decode_final_boxes, decode_joined_boxes
 from sightline.imaging.heads.pictures import PICTURE
 from sightline.imaging.masks import label_map_to_annotations
@@ -42,6 +43,7 @@ TASK_OF_HEAD: dict[str, Task] = {
     "grid_objects": "detection",
     "anchor_free": "detection",
     "region_boxes": "detection",
+    "anchor_free_masks": "instance",
     PICTURE: "image",
     RAW: "raw",
 }
@@ -261,6 +263,7 @@ HEADS: dict[str, Decoder] = {
     "label_map": decode_label_map,
     "anchor_free": decode_anchor_free,
     "region_boxes": decode_region_boxes,
+    "anchor_free_masks": decode_anchor_free_masks,
     "yolo": decode_yolo,
     "grid_objects": decode_grid_objects,
     "scored_boxes": decode_scored_boxes,

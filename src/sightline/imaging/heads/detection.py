@@ -6,7 +6,7 @@ thousands of (place, class) pairs, of which a handful matter.
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -35,26 +35,16 @@ def decode_anchor_free(
     (default 1), "candidates" (default 1000), "votes": "voters", "share", "spread" and "faintest" of `boxes.vote_boxes`, or null
     (default) for none.
     """
-    strides = [int(stride) for stride in spec.parameters["strides"]]
+    strides, side_scale, most = read_anchor_free(spec)
     _check_levels(arrays, strides, len(categories))
-    side_scale = float(spec.parameters.get("side_scale", 1.0))
-    most = int(spec.parameters.get("candidates", DEFAULT_CANDIDATES))
     votes: dict[str, Any] | None = spec.parameters.get("votes")
     # Who votes must not depend on the threshold that is asked for.
     least = threshold if votes is None else min(threshold, float(votes["faintest"]))
     predictions = []
     for image, placement in enumerate(placements):
-        logits, labels, boxes = [], [], []
-        for level, stride in enumerate(strides):
-            scores, sides = arrays[2 * level][image], arrays[2 * level + 1][image]
-            chosen = select_candidates(scores.ravel(), to_logit(least), most)
-            chosen_labels, cells = np.divmod(chosen, scores[0].size)
-            logits.append(scores.ravel()[chosen])
-            labels.append(chosen_labels)
-            boxes.append(_decode_cells(sides.reshape(4, -1)[:, cells], cells, scores.shape[2], stride, side_scale))
-        all_logits, all_labels, all_boxes = np.concatenate(logits), np.concatenate(labels), np.concatenate(boxes)
-        best = select_candidates(all_logits, -math.inf, most)
-        candidates = (all_boxes[best], sigmoid(all_logits[best]), all_labels[best])
+        levels = [(scores[image], sides[image]) for scores, sides in zip(arrays[0::2], arrays[1::2], strict=True)]
+        found = find_candidates(levels, strides, side_scale, least, most)
+        candidates = (found.boxes, found.confidences, found.labels)
         if votes is None:
             predictions.append(settle_boxes(spec, *candidates, placement=placement, categories=categories))
         else:
@@ -62,6 +52,60 @@ def decode_anchor_free(
                 _settle_by_votes(spec, votes, *candidates, placement=placement, categories=categories, threshold=threshold)
             )
     return predictions
+
+
+class Candidates(NamedTuple):
+    """K cells of one picture that may show an object.
+
+    Attributes:
+        boxes: `(K, 4)` xyxy input pixels.
+        confidences: `(K,)` 0..1.
+        labels: `(K,)` class indices.
+        levels, cells: `(K,)` which level, and which of its cells, counted along the rows.
+    """
+
+    boxes: Floats
+    confidences: Floats
+    labels: Indices
+    levels: Indices
+    cells: Indices
+
+
+def read_anchor_free(spec: DecodeSpec) -> tuple[list[int], float, int]:
+    """The parameters "strides", "side_scale" and "candidates"."""
+    strides = [int(stride) for stride in spec.parameters["strides"]]
+    return (
+        strides,
+        float(spec.parameters.get("side_scale", 1.0)),
+        int(spec.parameters.get("candidates", DEFAULT_CANDIDATES)),
+    )
+
+
+def find_candidates(
+    levels: Sequence[tuple[Floats, Floats]], strides: Sequence[int], side_scale: float, threshold: float, most: int
+) -> Candidates:
+    """The at most `most` best (cell, class) pairs of one picture at or above a threshold, 0..1.
+
+    Args: levels: for each stride class logits `(C, h, w)` and raw sides `(4, h, w)`.
+    """
+    logits, labels, boxes, places = [], [], [], []
+    for (scores, sides), stride in zip(levels, strides, strict=True):
+        chosen = select_candidates(scores.ravel(), to_logit(threshold), most)
+        chosen_labels, cells = np.divmod(chosen, scores[0].size)
+        logits.append(scores.ravel()[chosen])
+        labels.append(chosen_labels)
+        boxes.append(_decode_cells(sides.reshape(4, -1)[:, cells], cells, scores.shape[2], stride, side_scale))
+        places.append(cells)
+    all_logits = np.concatenate(logits)
+    owners = np.repeat(np.arange(len(places)), [len(cells) for cells in places])
+    best = select_candidates(all_logits, -math.inf, most)
+    return Candidates(
+        np.concatenate(boxes)[best],
+        sigmoid(all_logits[best]),
+        np.concatenate(labels)[best],
+        owners[best],
+        np.concatenate(places)[best],
+    )
 
 
 def decode_region_boxes(

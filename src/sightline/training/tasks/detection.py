@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sightline.core.annotations import Annotation, BoxXyxy
+from sightline.core.annotations import Annotation, BoxXyxy, Ring
 from sightline.core.errors import InvalidInput, Unsupported
 from sightline.data.augmentation import (
     Objects,
@@ -36,6 +36,9 @@ from sightline.training.schedules import augmentation_factor
 from sightline.training.tasks.task import Batch, Sample, TaskContext, draw_warp
 
 SAME_BOX_PX = 1.0  # as far an outline's bounds may be from its box
+ANCHOR_FREE_HEADS = ("anchor_free", "anchor_free_masks")
+Rings = list[np.ndarray]  # (P, 2) float32 pixels each
+Place = tuple[BoxXyxy, Rings]
 
 
 @runtime_checkable
@@ -106,21 +109,26 @@ class DetectionTask:
             labels = [labels[here] for labels, here in zip(truth.labels, truth.is_object, strict=True)]
             crowds = [boxes[here] for boxes, here in zip(truth.boxes_xyxy, truth.is_crowd, strict=True)]
             return network.compute_box_losses(images, boxes, labels, crowds)
-        loss = _make_anchor_free_loss(network, images.device)
+        loss = make_anchor_free_loss(network, images.device)
         outputs = network(images)
         with torch.autocast(images.device.type, enabled=False):
             return loss(outputs, truth)
 
     def _read_objects(self, item: Item) -> Objects:
         """All that has a place, in pixels of the original."""
-        found = [(annotation, find_annotation_box(annotation)) for annotation in item.annotations]
-        boxed = [(annotation, box) for annotation, box in found if box is not None]
+        found = [(annotation, self._read_place(annotation)) for annotation in item.annotations]
+        placed = [(annotation, place) for annotation, place in found if place is not None]
         return Objects(
-            np.array([box for _, box in boxed], np.float32).reshape(-1, 4),
-            np.array([self.context.categories.index(annotation.category) for annotation, _ in boxed], np.int64),
-            np.array([annotation.is_crowd for annotation, _ in boxed], bool),
-            [read_outline(annotation, box) for annotation, box in boxed],
+            np.array([box for _, (box, _) in placed], np.float32).reshape(-1, 4),
+            np.array([self.context.categories.index(annotation.category) for annotation, _ in placed], np.int64),
+            np.array([annotation.is_crowd for annotation, _ in placed], bool),
+            [rings for _, (_, rings) in placed],
         )
+
+    def _read_place(self, annotation: Annotation) -> Place | None:
+        """Box and outline of an annotation, pixels of the original; None where it names no place."""
+        box = find_annotation_box(annotation)
+        return None if box is None else (box, read_outline(annotation, box))
 
     def _find_objects(self, index: int, scale_xy: tuple[float, float]) -> Objects:
         """The objects of a picture that was shrunk by `scale_xy`."""
@@ -134,11 +142,16 @@ class DetectionTask:
         return Objects(boxes[own] * np.tile(scale, 2), labels[own], is_crowd[own], outlines)
 
 
-def read_outline(annotation: Annotation, box: BoxXyxy) -> list[np.ndarray]:
+def read_outline(annotation: Annotation, box: BoxXyxy) -> Rings:
     """Rings `(P, 2)` float32 of an annotation; none for one whose box is drawn otherwise, around hidden parts, say."""
     polygons = annotation.polygons or ()
     if not polygons or annotation.is_crowd or not np.allclose(find_polygons_box(polygons), box, rtol=0, atol=SAME_BOX_PX):
         return []
+    return list_rings(polygons)
+
+
+def list_rings(polygons: Sequence[Ring]) -> Rings:
+    """Rings x0, y0, x1, y1, ... as points `(P, 2)`."""
     return [np.reshape(np.array(ring, np.float32), (-1, 2)) for ring in polygons]
 
 
@@ -153,10 +166,12 @@ def find_starts(counts: Iterable[int]) -> np.ndarray:
     return np.cumsum([0, *counts])
 
 
-def _make_anchor_free_loss(network: Network, device: torch.device) -> AnchorFreeLoss:
+def make_anchor_free_loss(network: Network, device: torch.device) -> AnchorFreeLoss:
+    """The loss of a network's scores and sides, made once for each input size. Raises: Unsupported for another head."""
     spec, decode = network.input_spec, network.decode_spec
-    if decode.head != "anchor_free":
-        raise Unsupported(f"no detection loss for the head {decode.head!r}; there is anchor_free, or the network's own")
+    if decode.head not in ANCHOR_FREE_HEADS:
+        heads = ", ".join(ANCHOR_FREE_HEADS)
+        raise Unsupported(f"no loss of boxes for the head {decode.head!r}; there is {heads}, or the network's own")
     strides, side_scale = tuple(decode.parameters["strides"]), float(decode.parameters["side_scale"])
     return _cached_loss(spec.width, spec.height, strides, side_scale, device)
 

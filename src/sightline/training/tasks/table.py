@@ -10,6 +10,7 @@ TASKS: dict[Task, str] = {
     "classification": "sightline.training.tasks.classification:ClassificationTask",
     "multilabel": "sightline.training.tasks.classification:ClassificationTask",
     "detection": "sightline.training.tasks.detection:DetectionTask",
+    "instance": "sightline.training.tasks.instance:InstanceTask",
     "semantic": "sightline.training.tasks.semantic:SemanticTask",
 }
 

@@ -2,8 +2,8 @@ import { expect, test } from "vitest";
 import { guessTask } from "../../../src/pages/train/guess";
 
 const box = { box_xyxy: [0, 0, 4, 4] };
-const outline = { polygons: [[0, 0, 4, 0, 4, 4]] };
-const mask = { mask: { height: 4, width: 4, counts: "" } };
+const outline = { category: "dent", polygons: [[0, 0, 4, 0, 4, 4]] };
+const mask = { category: "stain", mask: { height: 4, width: 4, counts: "" } };
 const label = {};
 
 test.each([
@@ -11,6 +11,7 @@ test.each([
   [[[], []], null],
   [[[box], [box, box]], "detection"],
   [[[outline, mask], [outline]], "semantic"],
+  [[[mask], [outline, mask, outline]], "instance"],
   [[[box, box], [outline]], "detection"],
   [[[label], [label]], "classification"],
   [[[label, label], [label]], "multilabel"],
