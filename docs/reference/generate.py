@@ -445,7 +445,8 @@ POWERAI_VISION = """# PowerAI Vision's interface
   and `limit`.
 - **A refusal** has a status outside of 2xx, and JSON with `"result": "fail"` and the reason as `fault`.
 - **Words of a body or query that are not known** are passed over.
-- **`X-Auth-Token`** is the token that `sightline up` prints. The last column says which role a call needs.
+- **`X-Auth-Token`** is the token that `sightline up` prints, an API key of the page Settings, or what `POST /api/tokens`
+  answers to `{"grant_type": "password", "username": ..., "password": ...}`. The last column says which role a call needs.
 """
 
 PAGES: dict[str, Callable[[], str]] = {

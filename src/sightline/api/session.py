@@ -23,6 +23,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from sightline.api.accounts import Accounts
 from sightline.api.hosts import LOOPBACK_NAMES, MVI_TOKEN, Hosts, is_own
 from sightline.api.mvi.faults import NO_TOKEN, is_mvi_path, make_fault
+from sightline.api.mvi.tokens import PATH as TOKENS_PATH
+from sightline.api.mvi.tokens import give_token
 from sightline.api.notices import LINK_IS_OLD, SIGN_IN, answer_again, answer_form, answer_notice
 from sightline.api.people import Person, set_person
 from sightline.api.refusals import make_refusal
@@ -164,6 +166,8 @@ class SessionGuard:
             return self._open_link(scope["query_string"])
         if asked == ("POST", SIGN_IN_PATH):
             return await self._sign_in(scope, headers, receive)
+        if asked == ("POST", TOKENS_PATH):
+            return await give_token(receive, self._accounts, self._find_address(scope))
         if asked == ("POST", SIGN_OUT_PATH):
             return await self._sign_out(headers)
         if asked == ("GET", SIGN_IN_PATH) and await self._has_users():
@@ -181,10 +185,9 @@ class SessionGuard:
     async def _sign_in(self, scope: Scope, headers: dict[bytes, bytes], receive: Receive) -> Response:
         if self._accounts is None:
             return answer_notice(401, SIGN_IN)
-        address = None if self._session.behind_proxy else (scope.get("client") or ("",))[0]
         try:
             form = await receive_form(headers, receive)
-            secret = await self._accounts.sign_in(form.name, form.password, address)
+            secret = await self._accounts.sign_in(form.name, form.password, self._find_address(scope))
         except Refusal as refusal:
             if refusal.status != 429:
                 return answer_refusal(refusal)
@@ -198,6 +201,10 @@ class SessionGuard:
         response = RedirectResponse(form.page, 303)
         self._session.set_cookie(response, secret, LONGEST_S)
         return response
+
+    def _find_address(self, scope: Scope) -> str | None:
+        """The address that a client comes from; None where a proxy has its."""
+        return None if self._session.behind_proxy else str((scope.get("client") or ("",))[0])
 
     async def _sign_out(self, headers: dict[bytes, bytes]) -> Response:
         await self._forget(headers)
@@ -225,7 +232,10 @@ class SessionGuard:
         if key is not None:
             if self._session.is_token(key):
                 return self._session.person
-            return None if self._accounts is None else await self._accounts.find_by_key(key)
+            if self._accounts is None:
+                return None
+            found = await self._accounts.find_by_key(key)
+            return await self._accounts.find_by_cookie(key) if found is None and MVI_TOKEN in headers else found
         secret = self._read_cookie(headers)
         if self._session.is_open(secret):
             return self._session.person

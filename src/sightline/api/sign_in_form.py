@@ -25,20 +25,25 @@ async def receive_form(headers: dict[bytes, bytes], receive: Receive) -> SignInF
     """The form of a request. Raises: Refusal for another body, or one that is too long."""
     if headers.get(b"content-type", b"").partition(b";")[0].strip().lower() != FORM_TYPE:
         raise Refusal(415, f"expected a form of type {FORM_TYPE.decode()}; sign in on the page {PATH}")
-    content = b""
-    while True:
-        message = await receive()
-        content += message.get("body", b"")
-        if len(content) > MAX_BYTES:
-            raise Refusal(413, f"expected a form of at most {MAX_BYTES:,} bytes, got a longer one")
-        if not message.get("more_body", False):
-            break
+    content = await receive_content(receive)
     try:
         fields = parse_qs(content.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=MAX_FIELDS)
     except ValueError:
         raise Refusal(400, f"expected a form with `name` and `password`, got another; sign in on the page {PATH}") from None
     first = {name: values[0] for name, values in fields.items()}
     return SignInForm(first.get("name", ""), first.get("password", ""), check_page(first.get("page", "")))
+
+
+async def receive_content(receive: Receive) -> bytes:
+    """What a stranger sends to sign in. Raises: Refusal for more than that can be."""
+    content: bytes = b""
+    while True:
+        message = await receive()
+        content += message.get("body", b"")
+        if len(content) > MAX_BYTES:
+            raise Refusal(413, f"expected at most {MAX_BYTES:,} bytes to sign in with, got more")
+        if not message.get("more_body", False):
+            return content
 
 
 def name_page(scope: Scope) -> str:
