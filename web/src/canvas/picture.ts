@@ -3,6 +3,7 @@ import type { BoxXyxy, Size } from "../geometry/points";
 
 /** No half is made of a picture that has fewer pixels on its longer side. */
 const SMALLEST = 1024;
+const SAMPLE = 512;
 
 export class Picture {
   readonly size: Size;
@@ -25,6 +26,20 @@ export class Picture {
     const context = part.getContext("2d", { willReadFrequently: true });
     context?.drawImage(this.#levels[0] as CanvasImageSource, -left, -top);
     return context?.getImageData(0, 0, part.width, part.height) ?? null;
+  }
+
+  /** The pixels of a box, the whole of which is brought to few: enough to count levels. */
+  sample([left, top, right, bottom]: BoxXyxy): ImageData | null {
+    if (right <= left || bottom <= top) return null;
+    const scale = Math.min(1, SAMPLE / Math.max(right - left, bottom - top));
+    const part = new OffscreenCanvas(Math.ceil((right - left) * scale), Math.ceil((bottom - top) * scale));
+    const context = part.getContext("2d", { willReadFrequently: true });
+    if (!context) return null;
+    // Single pixels, not means of many: a scratch keeps its level.
+    context.imageSmoothingEnabled = false;
+    context.setTransform(scale, 0, 0, scale, -left * scale, -top * scale);
+    context.drawImage(this.#levels[0] as CanvasImageSource, 0, 0);
+    return context.getImageData(0, 0, part.width, part.height);
   }
 
   #level(wanted: number): CanvasImageSource {

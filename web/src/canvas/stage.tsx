@@ -1,5 +1,5 @@
 /** Mounts the canvases and the overlay, keeps them as large as their place, and joins them to the editor: none of it renders again. */
-import { type RefObject, useEffect, useLayoutEffect, useRef, useState } from "react";
+import { type RefObject, useEffect, useId, useLayoutEffect, useRef, useState } from "react";
 import type { Editor } from "../editor/editor";
 import type { EditorSnapshot } from "../editor/snapshot";
 import type { Size } from "../geometry/points";
@@ -11,18 +11,22 @@ import { Overlay } from "./overlay";
 import { Painter } from "./painter";
 import type { Picture } from "./picture";
 import styles from "./stage.module.css";
+import { isPlain, type Tone } from "./tone";
+import { ToneFilter } from "./tone-filter";
 import { watchSize } from "./watch-size";
 
 type Props = {
   editor: Editor;
   /** The pixels of the editor's picture; null while there are none yet. */
   picture: Picture | null;
+  tone: Tone;
   /** What is shown is about to be replaced. */
   isDimmed: boolean;
   label: string;
 };
 
-export function Stage({ editor, picture, isDimmed, label }: Props) {
+export function Stage({ editor, picture, tone, isDimmed, label }: Props) {
+  const filter = useId();
   const stage = useRef<HTMLElement>(null);
   const { painter, canvas } = usePainter(editor, stage);
   const colours = useColours(editor);
@@ -41,7 +45,8 @@ export function Stage({ editor, picture, isDimmed, label }: Props) {
       aria-label={label}
       data-stage={picture ? "ready" : "empty"}
     >
-      <canvas className={styles.canvas} />
+      {!isPlain(tone) && <ToneFilter id={filter} tone={tone} />}
+      <canvas className={styles.canvas} style={isPlain(tone) ? {} : { filter: `url(#${filter})` }} />
       <canvas className={styles.canvas} />
       <canvas className={styles.canvas} />
       <Overlay editor={editor} colours={colours} canvas={canvas} />

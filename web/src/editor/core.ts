@@ -5,7 +5,7 @@
 
 import { clipBox } from "../geometry/boxes";
 import { crossesItself } from "../geometry/outlines";
-import { screenPoint } from "../geometry/points";
+import { type BoxXyxy, screenPoint } from "../geometry/points";
 import { fitView, toImage } from "../geometry/view";
 import {
   type Category,
@@ -253,13 +253,18 @@ export class EditorCore {
     return list;
   }
 
+  /** The part of the picture that the canvas shows. */
+  get seen(): BoxXyxy {
+    const { view, picture } = this.#snapshot;
+    const low = toImage(view, screenPoint(0, 0));
+    const high = toImage(view, screenPoint(this.canvas.width, this.canvas.height));
+    return clipBox([low.x, low.y, high.x, high.y], picture?.size ?? { width: 0, height: 0 });
+  }
+
   #context(): ToolContext | null {
     const { picture, document, index, view, selection, hidden, category, brushRadius, tolerance } = this.#snapshot;
     if (!picture) return null;
-    const { makeId, readPixels, canvas } = this;
-    const low = toImage(view, screenPoint(0, 0));
-    const high = toImage(view, screenPoint(canvas.width, canvas.height));
-    const seen = clipBox([low.x, low.y, high.x, high.y], picture.size);
+    const { makeId, readPixels, seen } = this;
     const held = { view, selection, hidden, category, brushRadius, tolerance, seen, readPixels, makeId };
     return { document, index, picture: picture.size, ...held };
   }

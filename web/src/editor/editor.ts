@@ -1,4 +1,5 @@
 /** The editor of a dataset's pictures, for pages and canvas: one object that tells what is, and takes what shall be. */
+import type { BoxXyxy } from "../geometry/points";
 import type { LabelledItem } from "../labels/annotation";
 import { makeActions, type Perform, setBrushRadius, setTolerance } from "./actions";
 import { type Camera, makeCamera } from "./camera";
@@ -35,6 +36,9 @@ export type Editor = Labelling &
     readonly setTolerance: (tolerance: number) => void;
     /** Where the pixels of the open picture are read. */
     readonly setPixels: (read: ReadPixels) => void;
+
+    /** The part of the picture that the canvas shows. */
+    readonly getSeen: () => BoxXyxy;
 
     readonly dismissNotice: () => void;
     /** The user read why the server refused an edit. */
@@ -79,6 +83,7 @@ export function createEditor(ports: EditorPorts): Editor {
     setPixels: (read) => {
       core.readPixels = read;
     },
+    getSeen: () => core.seen,
     dismissNotice: () => core.change({ notice: null }),
     dismissRefused: () => core.sender.dismissRefused(),
     retryRefused: () => core.sender.retryRefused(),

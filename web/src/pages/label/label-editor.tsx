@@ -7,12 +7,14 @@ import { Messages } from "./messages";
 import { PictureLabels } from "./picture-labels";
 import { useProposals } from "./proposals";
 import { SidePanel } from "./side-panel";
+import { TonePanel } from "./tone-panel";
 import { ToolBar } from "./tool-bar";
 import { TopBar } from "./top-bar";
 import { useKeys } from "./use-keys";
 import { usePicture } from "./use-picture";
 import { usePictureMode } from "./use-picture-mode";
 import { useSteps } from "./use-steps";
+import { useTone } from "./use-tone";
 
 type Props = {
   editor: Editor;
@@ -29,6 +31,7 @@ export function LabelEditor({ editor, dataset, position, itemCount, search }: Pr
   const steps = useSteps(editor, loader, { dataset, position, itemCount, search });
   const asking = useProposals(editor, dataset);
   const mode = usePictureMode(editor, dataset);
+  const tone = useTone(editor, dataset, picture);
   const categoryField = useRef<HTMLInputElement>(null);
   const [showsKeys, setShowsKeys] = useState(false);
   useKeys(editor, {
@@ -37,6 +40,9 @@ export function LabelEditor({ editor, dataset, position, itemCount, search }: Pr
     showKeys: () => setShowsKeys(true),
     chooseCategory: mode.chooseByKey,
     findCategory: () => categoryField.current?.focus(),
+    showTone: tone.toggle,
+    stretchTone: tone.toggleStretch,
+    invertTone: tone.invert,
   });
   return (
     <div className={styles.page}>
@@ -50,6 +56,7 @@ export function LabelEditor({ editor, dataset, position, itemCount, search }: Pr
         onNext={steps.hasNext ? steps.next : null}
         onPrevious={steps.hasPrevious ? steps.previous : null}
         onDone={steps.done}
+        tone={tone}
         onShowKeys={() => setShowsKeys(true)}
       />
       <ToolBar editor={editor} />
@@ -57,9 +64,11 @@ export function LabelEditor({ editor, dataset, position, itemCount, search }: Pr
         <Stage
           editor={editor}
           picture={picture}
+          tone={tone.tone}
           isDimmed={isLoading || error !== null}
           label="Picture with its labels"
         />
+        {tone.isOpen && <TonePanel editor={editor} control={tone} />}
         <PictureLabels editor={editor} />
         <Messages editor={editor} error={error} onRetry={retry} words={steps.words} isLoading={isLoading} />
       </main>

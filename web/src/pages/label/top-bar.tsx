@@ -1,5 +1,6 @@
 import { Link } from "react-router";
 import { datasetPath } from "../../api/addresses";
+import { isPlain } from "../../canvas/tone";
 import type { Editor } from "../../editor/editor";
 import { findViewer } from "../../labels/document";
 import { Button, IconButton } from "../../ui/button";
@@ -9,6 +10,7 @@ import { keyOf } from "./key-names";
 import { SaveState } from "./save-state";
 import styles from "./top-bar.module.css";
 import { useSnapshot } from "./use-editor";
+import type { ToneControl } from "./use-tone";
 
 type Props = {
   editor: Editor;
@@ -21,6 +23,7 @@ type Props = {
   onNext: (() => void) | null;
   onPrevious: (() => void) | null;
   onDone: () => void;
+  tone: ToneControl;
   onShowKeys: () => void;
 };
 
@@ -32,6 +35,7 @@ export function TopBar({
   itemCount,
   filterWords,
   onDone,
+  tone,
   onShowKeys,
   ...steps
 }: Props) {
@@ -76,7 +80,7 @@ export function TopBar({
       <div className={styles.end}>
         <SaveState editor={editor} />
         <span className={styles.rule} />
-        <ViewControls editor={editor} />
+        <ViewControls editor={editor} tone={tone} />
         <IconButton icon="keyboard" label="Keys (?)" onClick={onShowKeys} />
         <Button
           kind={isDone ? "plain" : "primary"}
@@ -105,7 +109,7 @@ function Step({ editor, icon, label, action, onClick }: StepProps) {
   return <IconButton icon={icon} label={words} disabled={!onClick} onClick={() => onClick?.()} />;
 }
 
-function ViewControls({ editor }: { editor: Editor }) {
+function ViewControls({ editor, tone }: { editor: Editor; tone: ToneControl }) {
   const scale = useSnapshot(editor, ({ view, picture }) => (picture ? Math.round(view.scale * 100) : null));
   const allHidden = useSnapshot(editor, (snapshot) => snapshot.allHidden);
   return (
@@ -115,6 +119,13 @@ function ViewControls({ editor }: { editor: Editor }) {
         label={`${allHidden ? "Show" : "Hide"} all labels (${keyOf(editor, "toggleAllHidden")})`}
         aria-pressed={allHidden}
         onClick={editor.toggleAllHidden}
+      />
+      <IconButton
+        icon="tone"
+        label={`Brightness and contrast (${keyOf(editor, "showTone")})`}
+        className={isPlain(tone.tone) ? "" : (styles.changed ?? "")}
+        aria-pressed={tone.isOpen}
+        onClick={tone.toggle}
       />
       <IconButton
         icon="minus"

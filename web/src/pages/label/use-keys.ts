@@ -12,6 +12,9 @@ export type PageActions = {
   readonly askProposals: () => void;
   readonly showKeys: () => void;
   readonly findCategory: () => void;
+  readonly showTone: () => void;
+  readonly stretchTone: () => void;
+  readonly invertTone: () => void;
   /** The key of a category, by its place, was pressed; the editor has chosen it already. */
   readonly chooseCategory: (place: number) => void;
 };
@@ -42,6 +45,9 @@ function perform(action: ActionName, isDone: boolean, actions: PageActions): voi
   else if (action === "copyPrevious") actions.copyPrevious();
   else if (action === "askProposals") actions.askProposals();
   else if (action === "findCategory") actions.findCategory();
+  else if (action === "showTone") actions.showTone();
+  else if (action === "stretchTone") actions.stretchTone();
+  else if (action === "invertTone") actions.invertTone();
   else if (action === "showKeys") actions.showKeys();
 }
 
