@@ -108,9 +108,10 @@ async def receive_pictures(request: Request, parts: Parts, dataset: Dataset, aut
 
 
 def check_split_field(fields: dict[str, str]) -> str:
-    """Where the splits of added pictures come from. Raises: InvalidInput."""
+    """Where the splits of added pictures come from. Raises: InvalidInput, also for how videos shall be read."""
     split = fields.get("split", "auto")
     check_rule(split)
+    read_sampling(read_options(fields))
     return split
 
 

@@ -1,7 +1,7 @@
 /** What pages read from the server and change there, through react-query. */
 import { type QueryClient, useInfiniteQuery, useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { ApiError, answer, api } from "./client";
-import type { ItemState } from "./types";
+import type { Item, ItemState, Items } from "./types";
 
 /** Which pictures of a dataset; what is absent lets all through. */
 export type ItemFilter = {
@@ -12,6 +12,7 @@ export type ItemFilter = {
 };
 
 const PAGE = 200;
+const MOST = 1000; // that a page may hold
 const SIGN_IN_MS = 2000;
 
 export const keys = {
@@ -133,6 +134,59 @@ export function useRemoveCategory(name: string) {
   return useMutation({
     mutationFn: (id: number) =>
       answer(api.DELETE("/v1/datasets/{name}/categories/{id}", { params: { path: { name, id } } })),
+    onSuccess: refresh,
+  });
+}
+
+/** Pictures by position; `blob` tells the server whether each is still the one that was shown. */
+type Pictures = readonly { readonly position: number; readonly blob: string }[];
+
+export function useRemoveItems(name: string) {
+  const refresh = useRefreshDataset(name);
+  return useMutation({
+    mutationFn: (pictures: Pictures) =>
+      answer(
+        api.POST("/v1/datasets/{name}/items/remove", { params: { path: { name } }, body: { pictures: [...pictures] } }),
+      ),
+    onSettled: refresh,
+  });
+}
+
+export function useMoveItems(name: string) {
+  const refresh = useRefreshDataset(name);
+  return useMutation({
+    mutationFn: ({ pictures, split }: { pictures: Pictures; split: string | null }) =>
+      answer(
+        api.POST("/v1/datasets/{name}/items/move", {
+          params: { path: { name } },
+          body: { pictures: [...pictures], split },
+        }),
+      ),
+    onSettled: refresh,
+  });
+}
+
+/** All pictures that a filter lets through, read in large pages. */
+export function useReadAll(name: string, filter: ItemFilter) {
+  return useMutation({
+    mutationFn: async () => {
+      const found: Item[] = [];
+      for (let cursor: number | null = 0; cursor !== null; ) {
+        const query = { ...toQuery(filter), cursor, limit: MOST };
+        const page: Items = await answer(api.GET("/v1/datasets/{name}/items", { params: { path: { name }, query } }));
+        found.push(...page.items);
+        cursor = page.next_cursor;
+      }
+      return found;
+    },
+  });
+}
+
+export function useReturnTo(name: string) {
+  const refresh = useRefreshDataset(name);
+  return useMutation({
+    mutationFn: (version_id: string) =>
+      answer(api.POST("/v1/datasets/{name}/versions/{version_id}/present", { params: { path: { name, version_id } } })),
     onSuccess: refresh,
   });
 }

@@ -3,6 +3,7 @@ import type { components } from "./schema";
 
 type Schemas = components["schemas"];
 
+export type Addition = Schemas["Addition"];
 export type Category = Schemas["Category"];
 export type DatasetSummary = Schemas["DatasetSummary"];
 export type Datasets = Schemas["Datasets"];

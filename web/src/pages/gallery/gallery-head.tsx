@@ -13,8 +13,10 @@ import { isFiltering, writeFilter } from "./filter";
 import { FreezeDialog } from "./freeze-dialog";
 import styles from "./gallery-head.module.css";
 
-/** The dataset's name and state, the way into the editor, and the freezing of what was labelled. */
-export function GalleryHead({ dataset, filter }: { dataset: DatasetSummary; filter: ItemFilter }) {
+type Props = { dataset: DatasetSummary; filter: ItemFilter; onAdd: () => void };
+
+/** The dataset's name and state, the way into the editor, more pictures, and the freezing of what was labelled. */
+export function GalleryHead({ dataset, filter, onAdd }: Props) {
   const [open, setOpen] = useState<"freeze" | "train" | null>(null);
   const { name, states, unfrozen_edits, newer_version } = dataset;
   const wanted = chooseWork(filter, states);
@@ -27,6 +29,9 @@ export function GalleryHead({ dataset, filter }: { dataset: DatasetSummary; filt
         note={`${countOf(dataset.item_count, "picture")} · ${countOf(annotations, "annotation")}`}
         actions={
           <>
+            <Button icon="add" onClick={onAdd}>
+              Add pictures
+            </Button>
             <Button icon="train" onClick={() => setOpen("train")}>
               Train
             </Button>

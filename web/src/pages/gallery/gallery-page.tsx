@@ -1,19 +1,24 @@
-import { useMemo } from "react";
+import { useCallback, useMemo, useState } from "react";
 import { useParams, useSearchParams } from "react-router";
 import { ApiError } from "../../api/client";
-import { type ItemFilter, useDataset, useItems, useSession } from "../../api/hooks";
+import { type ItemFilter, useDataset, useItems, useReadAll, useSession } from "../../api/hooks";
 import { Button } from "../../ui/button";
 import { EmptyState } from "../../ui/empty-state";
 import { Frame } from "../../ui/frame";
 import { ErrorNotice } from "../../ui/notice";
+import { PageDrop } from "../../ui/page-drop";
 import { Skeleton } from "../../ui/skeleton";
+import { readDropped } from "../datasets/dropped-files";
 import { NotFoundPage } from "../session/not-found";
+import { AddPictures } from "./add-pictures";
 import { CategoriesPanel } from "./categories-panel";
 import { isFiltering, readFilter, writeFilter } from "./filter";
 import { Filters } from "./filters";
 import { GalleryHead } from "./gallery-head";
 import styles from "./gallery-page.module.css";
 import { Grid } from "./grid";
+import { add, NOTHING } from "./selection";
+import { SelectionBar } from "./selection-bar";
 import { VersionsPanel } from "./versions-panel";
 
 /** The pictures of one dataset, what they are labelled with, and its versions. */
@@ -26,7 +31,16 @@ export function GalleryPage() {
   const items = useItems(name, filter);
   const loaded = useMemo(() => items.data?.pages.flatMap((page) => page.items) ?? [], [items.data]);
   const total = items.data?.pages[0]?.total ?? 0;
-  const changeFilter = (next: ItemFilter) => setSearch(writeFilter(next), { replace: true });
+  const [selection, setSelection] = useState(NOTHING);
+  const [adding, setAdding] = useState<readonly File[] | null>(null);
+  const readAll = useReadAll(name, filter);
+  const chooseAll = () => readAll.mutate(undefined, { onSuccess: (all) => setSelection((before) => add(before, all)) });
+  const clear = () => setSelection(NOTHING);
+  const onDrop = useCallback(async ({ items }: DataTransfer) => setAdding(await readDropped(items)), []);
+  const changeFilter = (next: ItemFilter) => {
+    clear(); // what is chosen is in sight, or at least among what is shown
+    setSearch(writeFilter(next), { replace: true });
+  };
   const retry = () => Promise.all([dataset.refetch(), items.refetch()]);
   const error = dataset.error ?? items.error;
   if (dataset.error instanceof ApiError && dataset.error.status === 404) {
@@ -36,8 +50,19 @@ export function GalleryPage() {
     <Frame title={name} author={session.data?.author}>
       <div className={styles.page}>
         <div className={styles.content}>
-          {dataset.data && <GalleryHead dataset={dataset.data} filter={filter} />}
+          {dataset.data && <GalleryHead dataset={dataset.data} filter={filter} onAdd={() => setAdding([])} />}
           <Filters filter={filter} dataset={dataset.data} total={items.data ? total : null} onChange={changeFilter} />
+          {dataset.data && selection.chosen.size > 0 && (
+            <SelectionBar
+              dataset={dataset.data}
+              selection={selection}
+              total={total}
+              isReading={readAll.isPending}
+              onChooseAll={chooseAll}
+              onClear={clear}
+            />
+          )}
+          {readAll.error && <ErrorNotice error={readAll.error} />}
           {error && <ErrorNotice error={error} action={<Button onClick={retry}>Try again</Button>} />}
           {items.isPending && !error && (
             <div className={styles.loading}>
@@ -52,6 +77,9 @@ export function GalleryPage() {
               items={loaded}
               total={total}
               search={writeFilter(filter).toString()}
+              selection={selection}
+              onSelect={setSelection}
+              onChooseAll={chooseAll}
               onNearEnd={() => items.hasNextPage && !items.isFetchingNextPage && items.fetchNextPage()}
             />
           )}
@@ -63,6 +91,8 @@ export function GalleryPage() {
           </aside>
         )}
       </div>
+      <PageDrop onDrop={onDrop}>Drop to add to {name}</PageDrop>
+      {adding && <AddPictures dataset={name} dropped={adding} onClose={() => setAdding(null)} />}
     </Frame>
   );
 }

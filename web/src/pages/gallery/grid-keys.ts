@@ -1,4 +1,4 @@
-/** Where a key leads in a grid of cells that run from left to right and then down. */
+/** Where a key leads in a grid of cells that run from left to right and then down, and what it chooses there. */
 
 export type GridShape = {
   readonly count: number;
@@ -32,4 +32,13 @@ function stepOf(key: string, columns: number, rowsShown: number): number | null 
 
 function lastRow(place: number, columns: number, count: number): boolean {
   return Math.floor(place / columns) === Math.floor((count - 1) / columns);
+}
+
+export type Chord = { readonly key: string; readonly ctrlKey: boolean; readonly metaKey: boolean };
+
+/** What a key chooses: the cell in focus or no longer, all cells, none; null where it means nothing of the kind. */
+export function chooseByKey({ key, ctrlKey, metaKey }: Chord): "one" | "all" | "none" | null {
+  if (ctrlKey || metaKey) return key.toLowerCase() === "a" ? "all" : null;
+  if (key === " ") return "one";
+  return key === "Escape" ? "none" : null;
 }

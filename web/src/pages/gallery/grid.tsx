@@ -2,7 +2,8 @@ import { useVirtualizer } from "@tanstack/react-virtual";
 import { type KeyboardEvent, useCallback, useEffect, useLayoutEffect, useRef, useState } from "react";
 import type { Item } from "../../api/types";
 import styles from "./grid.module.css";
-import { moveByKey } from "./grid-keys";
+import { chooseByKey, moveByKey } from "./grid-keys";
+import { extend, NOTHING, type Selection, toggle } from "./selection";
 import { Tile } from "./tile";
 
 type Props = {
@@ -12,6 +13,10 @@ type Props = {
   total: number;
   /** The filter's words, which the editor's addresses keep. */
   search: string;
+  selection: Selection;
+  /** Told how the selection changes: the pictures that are loaded stand in the order in which they are shown. */
+  onSelect: (change: (selection: Selection) => Selection) => void;
+  onChooseAll: () => void;
   onNearEnd: () => void;
 };
 
@@ -24,9 +29,10 @@ const LAST_PLACES = new Map<string, number>();
 
 /**
  * Thumbnails of which only the rows in sight exist. It is one stop of the Tab key: arrows move within it, and Enter opens the
- * picture whose link has the focus.
+ * picture whose link has the focus. Space chooses it; arrows with Shift choose all that they go over.
  */
-export function Grid({ dataset, items, total, search, onNearEnd }: Props) {
+export function Grid(props: Props) {
+  const { dataset, items, total, search, selection, onSelect, onChooseAll, onNearEnd } = props;
   const scroller = useRef<HTMLDivElement>(null);
   const width = useWidth(scroller);
   const pictures = `${dataset}?${search}`;
@@ -75,13 +81,26 @@ export function Grid({ dataset, items, total, search, onNearEnd }: Props) {
     },
     [pictures],
   );
+  const onChoose = useCallback(
+    (place: number, ranging: boolean) =>
+      onSelect((before) => (ranging ? extend(before, items, place) : toggle(before, items, place))),
+    [items, onSelect],
+  );
   const onKeyDown = (event: KeyboardEvent) => {
+    const choice = chooseByKey(event);
+    if (choice) {
+      event.preventDefault();
+      if (choice === "all") onChooseAll();
+      else onSelect((before) => (choice === "none" ? NOTHING : toggle(before, items, focused)));
+      return;
+    }
     if (event.ctrlKey || event.metaKey || event.altKey) return;
     const rowsShown = Math.floor((scroller.current?.clientHeight ?? 0) / rowHeight);
     const place = moveByKey(event.key, focused, { count: items.length, columns, rowsShown });
     if (place === null) return;
     event.preventDefault();
     wantsFocus.current = true;
+    if (event.shiftKey) onSelect((before) => extend(before, items, place, focused));
     setFocused(place);
     rows.scrollToIndex(Math.floor(place / columns), { align: "auto" });
   };
@@ -95,6 +114,7 @@ export function Grid({ dataset, items, total, search, onNearEnd }: Props) {
       aria-label={`Pictures of ${dataset}`}
       aria-rowcount={Math.ceil(total / columns)}
       aria-colcount={columns}
+      aria-multiselectable="true"
       tabIndex={-1}
       onKeyDown={onKeyDown}
     >
@@ -122,7 +142,10 @@ export function Grid({ dataset, items, total, search, onNearEnd }: Props) {
                   search={search}
                   place={place}
                   tabbable={place === Math.min(focused, items.length - 1)}
+                  chosen={selection.chosen.has(item.position)}
+                  choosing={selection.chosen.size > 0}
                   onFocus={onFocus}
+                  onChoose={onChoose}
                 />
               );
             })}

@@ -1,8 +1,9 @@
-import { memo, useEffect, useRef } from "react";
+import { type MouseEvent, memo, useEffect, useRef } from "react";
 import { Link } from "react-router";
 import { labelPath, thumbnailUrl } from "../../api/addresses";
 import type { Item } from "../../api/types";
 import { countOf } from "../../ui/format";
+import { Icon } from "../../ui/icon";
 import { StateMark } from "../../ui/state-bar";
 import styles from "./tile.module.css";
 
@@ -13,16 +14,28 @@ type Props = {
   /** Its place among the pictures that the filter lets through. */
   place: number;
   tabbable: boolean;
+  chosen: boolean;
+  /** Whether any picture is chosen: then a click chooses, too. */
+  choosing: boolean;
   onFocus: (place: number) => void;
+  /** Told that the picture shall be chosen or no longer; `ranging`: all up to it. */
+  onChoose: (place: number, ranging: boolean) => void;
 };
 
-/** One picture: its thumbnail, its name, how many annotations it has and its state. */
-export const Tile = memo(function Tile({ dataset, item, search, place, tabbable, onFocus }: Props) {
+/** One picture: its thumbnail, its name, how many annotations it has, its state, and whether it is chosen. */
+export const Tile = memo(function Tile(props: Props) {
+  const { dataset, item, search, place, tabbable, chosen, choosing, onFocus, onChoose } = props;
   const annotations = countOf(item.annotation_count, "annotation");
+  // Enter clicks a link, too, with a detail of 0: it opens the picture in any case.
+  const onClick = (event: MouseEvent) => {
+    if (event.detail === 0 || event.ctrlKey || event.metaKey || !(choosing || event.shiftKey)) return;
+    event.preventDefault();
+    onChoose(place, event.shiftKey);
+  };
   return (
     // biome-ignore lint/a11y/useSemanticElements: a cell of the grid, which is no table
     // biome-ignore lint/a11y/useFocusableInteractive: its link takes the focus
-    <div role="gridcell">
+    <div role="gridcell" aria-selected={chosen} className={`${styles.cell} ${chosen ? styles.chosen : ""}`}>
       <Link
         to={labelPath(dataset, item.position, search)}
         className={styles.tile}
@@ -30,6 +43,7 @@ export const Tile = memo(function Tile({ dataset, item, search, place, tabbable,
         tabIndex={tabbable ? 0 : -1}
         aria-label={`${item.file_name}, ${item.state}, ${annotations}`}
         onFocus={() => onFocus(place)}
+        onClick={onClick}
       >
         <span className={styles.picture}>
           <Thumbnail address={thumbnailUrl(dataset, item)} />
@@ -43,6 +57,17 @@ export const Tile = memo(function Tile({ dataset, item, search, place, tabbable,
           {item.split && <span className={styles.split}>{item.split}</span>}
         </span>
       </Link>
+      <button
+        type="button"
+        className={`${styles.choose} ${choosing ? styles.shown : ""} ${chosen ? styles.taken : ""}`}
+        tabIndex={-1}
+        aria-pressed={chosen}
+        aria-label={`Choose ${item.file_name}`}
+        title="Choose (Space)"
+        onClick={(event) => onChoose(place, event.shiftKey)}
+      >
+        {chosen && <Icon name="check" />}
+      </button>
     </div>
   );
 });

@@ -1,17 +1,13 @@
+import { useState } from "react";
 import { useVersions } from "../../api/hooks";
 import type { DatasetSummary, Version } from "../../api/types";
+import { Button } from "../../ui/button";
 import { countOf, shortId } from "../../ui/format";
 import { ErrorNotice, Notice } from "../../ui/notice";
 import { Skeleton } from "../../ui/skeleton";
+import { describeOrigin } from "./origins";
+import { ReturnDialog } from "./return-dialog";
 import styles from "./versions-panel.module.css";
-
-/** How versions came to be that were not imported from files of a format. */
-const ORIGINS: Readonly<Record<string, string>> = {
-  label: "labelled here",
-  annotate: "proposed by a model",
-  items: "made by a program",
-  samples: "generated",
-};
 
 /** Every frozen version of the dataset, the newest first; the one that edits go on from is marked. */
 export function VersionsPanel({ dataset }: { dataset: DatasetSummary }) {
@@ -28,7 +24,7 @@ export function VersionsPanel({ dataset }: { dataset: DatasetSummary }) {
       <ol className={styles.list}>
         {versions.isPending && <Skeleton label="Loading versions" count={2} className={styles.placeholder ?? ""} />}
         {versions.data?.versions.toReversed().map((version) => (
-          <Row key={version.id} version={version} isPresent={version.id === dataset.base_id} />
+          <Row key={version.id} version={version} dataset={dataset} />
         ))}
       </ol>
       {Object.entries(versions.data?.broken ?? {}).map(([folder, reason]) => (
@@ -40,18 +36,30 @@ export function VersionsPanel({ dataset }: { dataset: DatasetSummary }) {
   );
 }
 
-function Row({ version, isPresent }: { version: Version; isPresent: boolean }) {
+type RowProps = { version: Version; dataset: DatasetSummary };
+
+function Row({ version, dataset }: RowProps) {
+  const [returning, setReturning] = useState(false);
   const annotations = Object.values(version.annotation_counts).reduce((sum, count) => sum + count, 0);
+  const isPresent = version.id === dataset.base_id;
   return (
     <li className={styles.version}>
       <p className={styles.id}>
         <code title={version.id}>{shortId(version.id)}</code>
-        {isPresent && <span className={styles.present}>present</span>}
+        {isPresent ? (
+          <span className={styles.present}>present</span>
+        ) : (
+          <Button kind="quiet" className={styles.return ?? ""} onClick={() => setReturning(true)}>
+            Make present
+          </Button>
+        )}
       </p>
       <p className={styles.facts}>
-        {countOf(version.item_count, "picture")}, {countOf(annotations, "annotation")}
-        {version.made_by && ` · ${ORIGINS[version.made_by] ?? `imported (${version.made_by})`}`}
+        {[countOf(version.item_count, "picture"), countOf(annotations, "annotation")].join(", ")}
+        {" · "}
+        {describeOrigin(version)}
       </p>
+      {returning && <ReturnDialog dataset={dataset} version={version} onClose={() => setReturning(false)} />}
     </li>
   );
 }
