@@ -66,17 +66,18 @@ def test_a_frame_is_shown_among_its_neighbours(api: TestClient) -> None:
 def test_an_object_is_proposed_between_two_frames(api: TestClient) -> None:
     draw(api, 0, 0)
     draw(api, 4, 20)
-    made = fill(api, track_id="k1", first=0, last=4)
+    made = fill(api, track_id="k1", position=0, other=4)
     assert made.json() == {"first": 0, "last": 4, "filled": [1, 2, 3], "kept": 0, "stale": []}
     (label,) = api.get(f"{LINE}/items/1").json()["labels"]
     assert label["annotation"]["box_xyxy"] == [5, 2, 10, 12] and label["annotation"]["origin"] == "model"
     assert api.get(f"{LINE}/items/1/edits").json()["edits"][0]["author"] == "interpolation ada"
-    assert fill(api, track_id="k1", last=4).json()["kept"] == 3
+    assert fill(api, track_id="k1", position=4).json()["kept"] == 3
 
 
 def test_what_cannot_be_filled_is_a_refusal(api: TestClient) -> None:
     draw(api, 0, 0)
-    assert fill(api, track_id="k1", first=0).status_code == 404
+    assert fill(api, track_id="k1", position=0).status_code == 404
     assert fill(api, track_id="k1").status_code == 422
-    assert fill(api, track_id="").status_code == 422
-    assert fill(api, track_id="k1", first=0, last=7).status_code == 422
+    assert fill(api, track_id="", position=0).status_code == 422
+    assert fill(api, track_id="k1", position=0, other=7).status_code == 422
+    assert fill(api, track_id="k1", position=9).status_code == 422

@@ -70,15 +70,15 @@ def test_frames_between_get_proposals_by_their_times(dataset: Dataset) -> None:
     assert (edit.author, edit.summary) == ("interpolation ada", "added 1 cup")
 
 
-def test_either_end_may_be_left_to_be_found(dataset: Dataset) -> None:
+def test_the_nearest_frames_on_both_sides_are_found(dataset: Dataset) -> None:
     label(dataset, 1, box(0))
     label(dataset, 0, box(44))  # the last frame, at 1100
-    assert fill_track(dataset, "7", None, 0, "ada").filled == [2, 3, 4, 5]
+    assert fill_track(dataset, "7", 0, None, "ada").filled == [2, 3, 4, 5]
     label(dataset, 3, box(30))  # a correction in the middle, beside the proposal, counts from then on
-    assert fill_track(dataset, "7", 3, None, "ada").last == 0
-    made = fill_track(dataset, "7", None, 3, "ada")
-    assert (made.first, made.last, made.filled) == (1, 3, [2])
+    made = fill_track(dataset, "7", 3, None, "ada")
+    assert (made.first, made.last, made.filled, made.kept) == (1, 0, [2, 4, 5], 1)
     assert dataset.read_item(2).labels[0].annotation.box_xyxy == pytest.approx((12, 10, 22, 20))  # 100 of 250
+    assert fill_track(dataset, "7", 1, None, "ada").last == 3  # only up to the nearest
 
 
 def test_labels_by_people_stay_and_are_gone_by_and_proposals_are_made_anew(dataset: Dataset) -> None:
@@ -123,16 +123,13 @@ def test_what_cannot_be_filled_is_refused_and_nothing_is_written(dataset: Datase
     with pytest.raises(NotFound, match="by a person"):
         fill_track(dataset, "7", 1, 5, "ada")
     label(dataset, 1, box(0))
-    with pytest.raises(NotFound, match="no frame after this one"):
-        fill_track(dataset, "7", 1, None, "ada")
-    with pytest.raises(NotFound, match="no frame before this one"):
-        fill_track(dataset, "7", None, 1, "ada")
-    with pytest.raises(InvalidInput, match="got neither"):
-        fill_track(dataset, "7", None, None, "ada")
+    for other in (None, 1):
+        with pytest.raises(NotFound, match="no other frame has a label of track '7'"):
+            fill_track(dataset, "7", 1, other, "ada")
     with pytest.raises(InvalidInput, match="got picture 7, which is none"):
         fill_track(dataset, "7", 7, 1, "ada")
     label(dataset, 6, box(0))
-    with pytest.raises(InvalidInput, match=r"two frames of line\.mp4, got picture 6"):
+    with pytest.raises(InvalidInput, match=r"a frame of line\.mp4, got picture 6"):
         fill_track(dataset, "7", 1, 6, "ada")
     with pytest.raises(NotFound):
         fill_track(dataset, "7", 1, 99, "ada")
@@ -140,7 +137,7 @@ def test_what_cannot_be_filled_is_refused_and_nothing_is_written(dataset: Datase
     label(dataset, 5, Annotation(category="cup", mask=mask, attributes={"track_id": "7"}))
     with pytest.raises(InvalidInput, match="got box and mask"):
         fill_track(dataset, "7", 1, 5, "ada")
-    monkeypatch.setattr(filling, "MOST_FRAMES", 2)
+    monkeypatch.setattr(filling, "MOST_FRAMES", 1)
     with pytest.raises(InvalidInput, match="at most 2 frames between the two, got 3"):
         fill_track(dataset, "7", 1, 5, "ada")
     assert [dataset.read_item(position).revision for position in (2, 3, 4)] == [0, 0, 0]
@@ -151,4 +148,4 @@ def test_a_removed_label_ends_a_track(dataset: Dataset) -> None:
     label(dataset, 3, box(5))
     dataset.append_edit(1, "edit-removal", 1, [Remove(id="mine")], "ada")
     with pytest.raises(NotFound):
-        fill_track(dataset, "7", None, 3, "ada")
+        fill_track(dataset, "7", 3, None, "ada")

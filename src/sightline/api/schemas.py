@@ -269,16 +269,18 @@ class Frames(Answer):
 class FillRequest(Request):
     """An object, by the `track_id` among its labels' attributes, and the positions of two frames in which people labelled it.
 
-    One of them may be null: the nearest such frame before `last`, or after `first`.
+    `other`: null: the nearest such frames before and after.
     """
 
     track_id: Annotated[str, StringConstraints(min_length=1, max_length=200)]
-    first: Count | None = None
-    last: Count | None = None
+    position: Count
+    other: Count | None = None
 
 
 class Filling(Answer):
     """Positions of the pictures with a new proposal, and of those that somebody edited meanwhile, which stay as they are.
+
+    `first`, `last`: positions of the outer frames in which people labelled the object.
 
     `kept`: how many between the two stay as they are, with a label by a person or with this very proposal.
     """

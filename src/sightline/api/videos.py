@@ -39,5 +39,5 @@ def list_frames(
 
 @router.post("/tracks/fill", response_model=schemas.Filling)
 def fill_frames(dataset: DatasetOf, person: PersonOf, wanted: schemas.FillRequest) -> Any:
-    """Propose an object in the frames between two in which people labelled it: boxes, and polygons of equally many points."""
-    return fill_track(dataset, wanted.track_id, wanted.first, wanted.last, person.name)
+    """Propose an object between the frames in which people labelled it: boxes, and polygons of equally many points."""
+    return fill_track(dataset, wanted.track_id, wanted.position, wanted.other, person.name)

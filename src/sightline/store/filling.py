@@ -18,14 +18,14 @@ from sightline.data.tracks import KeyFrame, find_track, interpolate_track
 from sightline.store.datasets import Dataset, check_author
 from sightline.store.records import LabelledItem, StaleRevision
 
-MOST_FRAMES = 1000  # between two key frames, and to look through for one
+MOST_FRAMES = 1000  # to look through for a key frame, on either side; so at most two of them are filled at once
 
 
 class Filling(msgspec.Struct, frozen=True, kw_only=True):
     """What became of the frames between two key frames.
 
     Attributes:
-        first, last: positions of the key frames.
+        first, last: positions of the outer key frames.
         filled: positions of the pictures that have a new proposal.
         kept: how many stay as they are: with a label of the track by a person, or with this very proposal.
         stale: positions of the pictures that somebody edited meanwhile; they stay as they are.
@@ -38,22 +38,31 @@ class Filling(msgspec.Struct, frozen=True, kw_only=True):
     stale: list[int]
 
 
-def fill_track(dataset: Dataset, track_id: str, first: int | None, last: int | None, author: str) -> Filling:
-    """Propose the labels of a track in the frames between two in which people labelled it.
+def fill_track(dataset: Dataset, track_id: str, position: int, other: int | None, author: str) -> Filling:
+    """Propose the labels of a track in the frames between those in which people labelled it.
 
     Args:
-        first, last: positions of the two frames. None for one of them: the nearest frame before the last, or after the first,
-            with a label of the track by a person.
+        position: of a frame with a label of the track by a person.
+        other: of another one. None: the nearest such frames before and after.
         author: who asks; the edits are by "interpolation" and this name.
 
-    Raises: NotFound where a frame has no such label; InvalidInput for frames that cannot be filled.
+    Raises: NotFound where there is no such label; InvalidInput for frames that cannot be filled.
     """
     author = f"interpolation {author}"
     check_author(author)
-    frames, start, end = _find_ends(dataset, track_id, first, last)
-    if end - start - 1 > MOST_FRAMES:
+    frames = dataset.find_frames(position)
+    if frames is None:
+        raise InvalidInput(f"expected a frame of a video, got picture {position}, which is none; choose a frame")
+    place = _find_place(dataset, frames, position, track_id)
+    if other is not None:
+        start, end = sorted((place, _find_place(dataset, frames, other, track_id)))
+    else:
+        start, end = (_search(dataset, frames, place, step, track_id) for step in (-1, 1))
+    if start == end:
+        raise NotFound(f"no other frame has a label of track {track_id!r} by a person; label the object in one first")
+    if end - start - 1 > 2 * MOST_FRAMES:
         raise InvalidInput(
-            f"expected at most {MOST_FRAMES} frames between the two, got {end - start - 1}; label one between them first"
+            f"expected at most {2 * MOST_FRAMES} frames between the two, got {end - start - 1}; label one between them first"
         )
     items = [dataset.read_item(position) for position in frames.positions[start : end + 1].tolist()]
     pts = frames.pts[start : end + 1]
@@ -92,41 +101,26 @@ def _is_same(old: Annotation, new: Annotation) -> bool:
     return (old if new.polygons is None else replace(old, box_xyxy=None)) == new
 
 
-def _find_ends(dataset: Dataset, track_id: str, first: int | None, last: int | None) -> tuple[Frames, int, int]:
-    """The frames of the video, and the places of both key frames among them, in the order of time."""
-    known = [position for position in (first, last) if position is not None]
-    if not known:
-        raise InvalidInput("expected `first`, `last` or both, got neither; say where the object is known")
-    frames = dataset.find_frames(known[0])
-    if frames is None:
-        raise InvalidInput(f"expected a frame of a video, got picture {known[0]}, which is none; choose a frame")
-    places = []
-    for position in known:
-        item = dataset.read_item(position)
-        (found,) = np.nonzero(frames.positions == position)
-        if not len(found):
-            raise InvalidInput(
-                f"expected two frames of {frames.video}, got picture {position}, which is none of it; choose another"
-            )
-        _check_key(item, track_id)
-        places.append(int(found[0]))
-    if len(places) == 1:
-        places.append(_search(dataset, frames, places[0], -1 if first is None else 1, track_id))
-    return frames, min(places), max(places)
-
-
-def _check_key(item: LabelledItem, track_id: str) -> None:
-    label = find_track(item.labels, track_id)
-    if label is None or label.annotation.origin != "human":
+def _find_place(dataset: Dataset, frames: Frames, position: int, track_id: str) -> int:
+    """The place of a key frame among the frames of the video."""
+    item = dataset.read_item(position)
+    (found,) = np.nonzero(frames.positions == position)
+    if not len(found):
+        raise InvalidInput(f"expected a frame of {frames.video}, got picture {position}, which is none of it; choose another")
+    if not _is_key(item, track_id):
         raise NotFound(f"no label of track {track_id!r} by a person in {item.file_name}; draw or accept it there first")
+    return int(found[0])
+
+
+def _is_key(item: LabelledItem, track_id: str) -> bool:
+    label = find_track(item.labels, track_id)
+    return label is not None and label.annotation.origin == "human"
 
 
 def _search(dataset: Dataset, frames: Frames, start: int, step: int, track_id: str) -> int:
-    """The place of the nearest frame in one direction that has a label of the track by a person."""
-    end = start + step * (MOST_FRAMES + 2)
-    for place in range(start + step, min(max(end, -1), len(frames.positions)), step):
-        label = find_track(dataset.read_item(int(frames.positions[place])).labels, track_id)
-        if label is not None and label.annotation.origin == "human":
+    """The place of the nearest key frame in one direction; `start` where there is none."""
+    places = range(start + step, len(frames.positions) if step > 0 else -1, step)
+    for place in places[: MOST_FRAMES + 1]:
+        if _is_key(dataset.read_item(int(frames.positions[place])), track_id):
             return place
-    where = "before" if step < 0 else "after"
-    raise NotFound(f"no frame {where} this one has a label of track {track_id!r} by a person; label the object in one first")
+    return start

@@ -1,5 +1,12 @@
 /** What pages read from the server and change there, through react-query. */
-import { type QueryClient, useInfiniteQuery, useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
+import {
+  keepPreviousData,
+  type QueryClient,
+  useInfiniteQuery,
+  useMutation,
+  useQuery,
+  useQueryClient,
+} from "@tanstack/react-query";
 import { ApiError, answer, api } from "./client";
 import type { Item, ItemState, Items } from "./types";
 
@@ -9,11 +16,14 @@ export type ItemFilter = {
   category?: string | undefined;
   split?: string | undefined;
   search?: string | undefined;
+  video?: string | undefined;
 };
 
 const PAGE = 200;
 const MOST = 1000; // that a page may hold
 const SIGN_IN_MS = 2000;
+/** Which videos there are changes with versions only, after which they are asked for again, ms. */
+const VIDEOS_LAST = 60_000;
 
 export const keys = {
   session: ["session"] as const,
@@ -21,6 +31,8 @@ export const keys = {
   dataset: (name: string) => ["dataset", name] as const,
   items: (name: string, filter: ItemFilter) => ["items", name, filter] as const,
   versions: (name: string) => ["versions", name] as const,
+  videos: (name: string) => ["videos", name] as const,
+  frames: (name: string) => ["frames", name] as const,
 };
 
 /** Who is signed in. Without a sign-in it is asked again and again: the link may be opened in another tab. */
@@ -51,8 +63,14 @@ export function useDataset(name: string) {
 }
 
 /** The words of the request: what lets all through is not sent. */
-function toQuery({ state, category, split, search }: ItemFilter) {
-  return { ...(state && { state }), ...(category && { category }), ...(split && { split }), ...(search && { search }) };
+function toQuery({ state, category, split, search, video }: ItemFilter) {
+  return {
+    ...(state && { state }),
+    ...(category && { category }),
+    ...(split && { split }),
+    ...(search && { search }),
+    ...(video && { video }),
+  };
 }
 
 /** The pictures that a filter lets through, page by page. */
@@ -80,6 +98,27 @@ export function useFirstItems(name: string, filter: ItemFilter, limit: number) {
   });
 }
 
+/** The videos whose frames are in a dataset; none for most. */
+export function useVideos(name: string) {
+  return useQuery({
+    queryKey: keys.videos(name),
+    queryFn: async () => (await answer(api.GET("/v1/datasets/{name}/videos", { params: { path: { name } } }))).videos,
+    staleTime: VIDEOS_LAST,
+  });
+}
+
+/** A frame and its neighbours in its video; those of the frame before are shown until they are there. */
+export function useFrames(name: string, position: number, around: number, enabled: boolean) {
+  const path = { name, position };
+  return useQuery({
+    queryKey: [...keys.frames(name), position, around],
+    queryFn: () =>
+      answer(api.GET("/v1/datasets/{name}/items/{position}/frames", { params: { path, query: { around } } })),
+    enabled,
+    placeholderData: keepPreviousData,
+  });
+}
+
 export function useVersions(name: string) {
   const path = { name };
   return useQuery({
@@ -95,6 +134,8 @@ export function refreshDataset(client: QueryClient, name: string) {
     client.invalidateQueries({ queryKey: keys.dataset(name) }),
     client.invalidateQueries({ queryKey: ["items", name] }),
     client.invalidateQueries({ queryKey: keys.versions(name) }),
+    client.invalidateQueries({ queryKey: keys.videos(name) }),
+    client.invalidateQueries({ queryKey: keys.frames(name) }),
   ]);
 }
 

@@ -227,7 +227,7 @@ export interface paths {
         put?: never;
         /**
          * Fill Frames
-         * @description Propose an object in the frames between two in which people labelled it: boxes, and polygons of equally many points.
+         * @description Propose an object between the frames in which people labelled it: boxes, and polygons of equally many points.
          */
         post: operations["fill_frames"];
         delete?: never;
@@ -1313,19 +1313,21 @@ export interface components {
          * FillRequest
          * @description An object, by the `track_id` among its labels' attributes, and the positions of two frames in which people labelled it.
          *
-         *     One of them may be null: the nearest such frame before `last`, or after `first`.
+         *     `other`: null: the nearest such frames before and after.
          */
         FillRequest: {
             /** Track Id */
             track_id: string;
-            /** First */
-            first?: number | null;
-            /** Last */
-            last?: number | null;
+            /** Position */
+            position: number;
+            /** Other */
+            other?: number | null;
         };
         /**
          * Filling
          * @description Positions of the pictures with a new proposal, and of those that somebody edited meanwhile, which stay as they are.
+         *
+         *     `first`, `last`: positions of the outer frames in which people labelled the object.
          *
          *     `kept`: how many between the two stay as they are, with a label by a person or with this very proposal.
          */

@@ -11,8 +11,10 @@ export type Item = Schemas["Item"];
 export type ItemState = Item["state"];
 export type Items = Schemas["Items"];
 export type Session = Schemas["Session"];
+export type Frames = Schemas["Frames"];
 export type Finding = Schemas["Finding"];
 export type Report = Schemas["Report"];
+export type Video = Schemas["Video"];
 export type Upload = Schemas["Upload"];
 export type Version = Schemas["Version"];
 

@@ -12,6 +12,7 @@ import {
 } from "../labels/annotation";
 import { findLabel, sameAnnotation } from "../labels/document";
 import { boundsOf, clipAnnotation, geometryOf, moveAnnotation } from "../labels/shapes";
+import { withTrack } from "../labels/tracks";
 
 /** The document's labels of these ids, in the order of the ids. */
 export function labelsOf(document: LabelDocument, ids: Iterable<string>): Label[] {
@@ -100,6 +101,13 @@ export function replaceProposals(
   const before = document.labels.filter(({ annotation }) => isProposal(annotation)).map(({ id }) => id);
   const proposals = annotations.map((annotation) => put(makeId(), { ...annotation, origin: "model" }));
   return [...removeLabels(document, before), ...proposals];
+}
+
+/** The labels become those of tracks, as people's own: who carries one on has looked at it. */
+export function startTracks(document: LabelDocument, ids: Iterable<string>, makeId: () => string): Put[] {
+  return labelsOf(document, ids)
+    .filter(({ annotation }) => geometryOf(annotation) !== "image")
+    .map(({ id, annotation }) => put(id, withTrack(asHuman(annotation), makeId)));
 }
 
 /** Copies of annotations, moved, as far as they lie in the picture. */

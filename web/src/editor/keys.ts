@@ -4,7 +4,7 @@ import { chordsOf, type KeyLike, parseChord } from "./chords";
 
 export type { KeyLike } from "./chords";
 
-export type KeyGroup = "Tools" | "Drawing" | "Selection" | "Categories" | "Pictures" | "View" | "Editing";
+export type KeyGroup = "Tools" | "Drawing" | "Selection" | "Categories" | "Pictures" | "Videos" | "View" | "Editing";
 
 type Action = { readonly label: string; readonly group: KeyGroup; readonly keys: readonly string[] };
 
@@ -60,6 +60,9 @@ export const ACTIONS = {
   markDone: { label: "Done, next picture", group: "Pictures", keys: ["S"] },
   copyPrevious: { label: "Copy the labels of the previous picture", group: "Pictures", keys: ["R"] },
   askProposals: { label: "Ask the model for proposals", group: "Pictures", keys: ["A"] },
+  carryOn: { label: "Carry the selected labels on to the next frame", group: "Videos", keys: ["T"] },
+  carryFar: { label: "Carry them on by ten frames", group: "Videos", keys: ["Shift+T"] },
+  fillTrack: { label: "Propose them in the frames between", group: "Videos", keys: ["K"] },
   toggleAllHidden: { label: "Hide or show all labels", group: "View", keys: ["H"] },
   fit: { label: "Whole picture", group: "View", keys: ["0", "Home"] },
   zoomIn: { label: "Zoom in", group: "View", keys: ["+", "="] },

@@ -1,6 +1,7 @@
 /** The commands that choose, change, copy and hide labels: each at most one step of the undo list. */
 import type { Annotation, Category, Label } from "../labels/annotation";
 import { findViewer } from "../labels/document";
+import { findTracks, trackOf } from "../labels/tracks";
 import {
   acceptProposals,
   labelsOf,
@@ -10,6 +11,7 @@ import {
   removeLabels,
   replaceProposals,
   setImageCategory,
+  startTracks,
 } from "./commands";
 import type { EditorCore } from "./core";
 
@@ -39,6 +41,10 @@ export type Labelling = {
   readonly putProposals: (annotations: readonly Annotation[]) => void;
   /** Copies of another picture's annotations, as far as they lie in this one, as a person's. */
   readonly putCopies: (annotations: readonly Annotation[]) => void;
+  /** Makes the selected labels those of tracks. Returns them, for the next frame to carry on. */
+  readonly startTracks: () => readonly Annotation[];
+  /** Copies of another frame's labels, without those whose track this one has already; both are selected. */
+  readonly carryOn: (annotations: readonly Annotation[]) => void;
   /** A person looked at the whole picture. */
   readonly markDone: () => void;
   readonly toggleHidden: (ids: Iterable<string>) => void;
@@ -139,6 +145,22 @@ function copying(core: EditorCore) {
       if (pasted.length > 0) copied = { annotations: pasted, blob: picture.blob };
     },
     putCopies: (annotations: readonly Annotation[]) => void insert(annotations, 0),
+    startTracks: () => {
+      const { document, selection } = core.snapshot;
+      core.endGesture();
+      const operations = startTracks(document, selection, core.makeId);
+      core.commit(operations);
+      return operations.map(({ annotation }) => annotation);
+    },
+    carryOn: (annotations: readonly Annotation[]) => {
+      const { document } = core.snapshot;
+      const here = new Set(document.labels.flatMap(({ annotation }) => trackOf(annotation) ?? []));
+      const wanted = new Set(annotations.flatMap((annotation) => trackOf(annotation) ?? []));
+      const missing = annotations.filter((annotation) => !here.has(trackOf(annotation) ?? ""));
+      if (missing.length > 0) insert(missing, 0);
+      core.takeTool("select");
+      core.commit([], new Set(findTracks(core.snapshot.document, wanted)));
+    },
   };
 }
 

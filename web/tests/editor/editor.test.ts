@@ -286,6 +286,25 @@ test("the labels of another picture are copied as a person's", () => {
   expect(shown().notice).toBeNull();
 });
 
+test("labels that are carried on are those of tracks in both frames, once, and selected", () => {
+  const { editor, shown } = open([[CAT, { id: "p", annotation: PROPOSAL.annotation }], []]);
+  editor.select([CAT.id]);
+  const [carried, ...others] = editor.startTracks();
+  expect(others).toEqual([]);
+  expect(carried?.attributes?.track_id).toHaveLength(10);
+  expect(shown().document.labels[0]?.annotation).toEqual(carried);
+  expect(editor.startTracks()).toEqual([carried]);
+  editor.deleteSelection();
+  editor.carryOn(carried ? [carried] : []);
+  editor.carryOn(carried ? [carried] : []);
+  const found = shown().document.labels.filter(({ annotation }) => annotation.attributes?.track_id);
+  expect(found.map(({ annotation }) => annotation)).toEqual([carried]);
+  expect([...shown().selection]).toEqual(found.map(({ id }) => id));
+  expect(shown().tool).toBe("select");
+  editor.select([]);
+  expect(editor.startTracks()).toEqual([]);
+});
+
 test("an outline that crosses itself is said, and kept", () => {
   const { editor, point, shown } = open();
   editor.selectTool("polygon");

@@ -9,7 +9,7 @@ export function readFilter(search: URLSearchParams): ItemFilter {
   const state = STATES.find((known) => known === search.get("state"));
   const filter: ItemFilter = {};
   if (state) filter.state = state;
-  for (const key of ["category", "split", "search"] as const) {
+  for (const key of ["category", "split", "video", "search"] as const) {
     const value = search.get(key);
     if (value) filter[key] = value;
   }
@@ -19,7 +19,7 @@ export function readFilter(search: URLSearchParams): ItemFilter {
 /** The address's words of a filter, in one order, without those that let all through. */
 export function writeFilter(filter: ItemFilter): URLSearchParams {
   const search = new URLSearchParams();
-  for (const key of ["state", "category", "split", "search"] as const) {
+  for (const key of ["state", "category", "split", "video", "search"] as const) {
     const value = filter[key];
     if (value) search.set(key, value);
   }

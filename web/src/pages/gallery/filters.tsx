@@ -1,6 +1,6 @@
 import { useEffect, useState } from "react";
 import type { ItemFilter } from "../../api/hooks";
-import type { DatasetSummary } from "../../api/types";
+import type { DatasetSummary, Video } from "../../api/types";
 import { SearchField, Select } from "../../ui/field";
 import { countOf, formatCount } from "../../ui/format";
 import { StateMark } from "../../ui/state-bar";
@@ -10,6 +10,7 @@ import styles from "./filters.module.css";
 type Props = {
   filter: ItemFilter;
   dataset: DatasetSummary | undefined;
+  videos: readonly Video[];
   /** How many pictures the filter lets through, or null while that is not known. */
   total: number | null;
   onChange: (filter: ItemFilter) => void;
@@ -18,7 +19,7 @@ type Props = {
 const TYPING_MS = 250;
 
 /** Which pictures are shown. */
-export function Filters({ filter, dataset, total, onChange }: Props) {
+export function Filters({ filter, dataset, videos, total, onChange }: Props) {
   const counts = dataset?.states;
   return (
     <search className={styles.filters}>
@@ -59,6 +60,20 @@ export function Filters({ filter, dataset, total, onChange }: Props) {
           </option>
         ))}
       </Select>
+      {(videos.length > 1 || filter.video) && (
+        <Select
+          label="Video"
+          value={filter.video ?? ""}
+          onChange={(event) => onChange({ ...filter, video: event.target.value })}
+        >
+          <option value="">Every video</option>
+          {videos.map(({ name, frame_count }) => (
+            <option key={name} value={name}>
+              {name} ({formatCount(frame_count)})
+            </option>
+          ))}
+        </Select>
+      )}
       <Search value={filter.search ?? ""} onChange={(search) => onChange({ ...filter, search })} />
       <p className={styles.total} role="status">
         {total === null ? "" : countOf(total, "picture")}

@@ -1,7 +1,7 @@
 import { useCallback, useMemo, useState } from "react";
 import { useParams, useSearchParams } from "react-router";
 import { ApiError } from "../../api/client";
-import { type ItemFilter, useDataset, useItems, useReadAll, useSession } from "../../api/hooks";
+import { type ItemFilter, useDataset, useItems, useReadAll, useSession, useVideos } from "../../api/hooks";
 import { Button } from "../../ui/button";
 import { EmptyState } from "../../ui/empty-state";
 import { Frame } from "../../ui/frame";
@@ -29,6 +29,7 @@ export function GalleryPage() {
   const [search, setSearch] = useSearchParams();
   const filter = readFilter(search);
   const items = useItems(name, filter);
+  const videos = useVideos(name);
   const loaded = useMemo(() => items.data?.pages.flatMap((page) => page.items) ?? [], [items.data]);
   const total = items.data?.pages[0]?.total ?? 0;
   const [selection, setSelection] = useState(NOTHING);
@@ -51,7 +52,13 @@ export function GalleryPage() {
       <div className={styles.page}>
         <div className={styles.content}>
           {dataset.data && <GalleryHead dataset={dataset.data} filter={filter} onAdd={() => setAdding([])} />}
-          <Filters filter={filter} dataset={dataset.data} total={items.data ? total : null} onChange={changeFilter} />
+          <Filters
+            filter={filter}
+            dataset={dataset.data}
+            videos={videos.data ?? []}
+            total={items.data ? total : null}
+            onChange={changeFilter}
+          />
           {dataset.data && selection.chosen.size > 0 && (
             <SelectionBar
               dataset={dataset.data}

@@ -2,6 +2,7 @@ import { type MouseEvent, memo, useEffect, useRef } from "react";
 import { Link } from "react-router";
 import { labelPath, thumbnailUrl } from "../../api/addresses";
 import type { Item } from "../../api/types";
+import { shortFrameName } from "../../labels/frame-name";
 import { countOf } from "../../ui/format";
 import { Icon } from "../../ui/icon";
 import { StateMark } from "../../ui/state-bar";
@@ -49,7 +50,7 @@ export const Tile = memo(function Tile(props: Props) {
           <Thumbnail address={thumbnailUrl(dataset, item)} />
         </span>
         <span className={styles.name} title={item.file_name}>
-          {item.file_name}
+          {item.source_video ? `${shortFrameName(item.file_name)} · ${item.source_video}` : item.file_name}
         </span>
         <span className={styles.facts}>
           <StateMark state={item.state} />

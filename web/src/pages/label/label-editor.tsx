@@ -1,6 +1,7 @@
 import { useRef, useState } from "react";
 import { Stage } from "../../canvas/stage";
 import type { Editor } from "../../editor/editor";
+import { FrameStrip } from "./frame-strip";
 import { KeyPanel } from "./key-panel";
 import styles from "./label-editor.module.css";
 import { Messages } from "./messages";
@@ -15,6 +16,7 @@ import { usePicture } from "./use-picture";
 import { usePictureMode } from "./use-picture-mode";
 import { useSteps } from "./use-steps";
 import { useTone } from "./use-tone";
+import { useTracks } from "./use-tracks";
 
 type Props = {
   editor: Editor;
@@ -29,6 +31,7 @@ type Props = {
 export function LabelEditor({ editor, dataset, position, itemCount, search }: Props) {
   const { picture, isLoading, error, retry, loader } = usePicture(editor, dataset, position);
   const steps = useSteps(editor, loader, { dataset, position, itemCount, search });
+  const tracks = useTracks(editor, loader, { dataset, position }, steps);
   const asking = useProposals(editor, dataset);
   const mode = usePictureMode(editor, dataset);
   const tone = useTone(editor, dataset, picture);
@@ -36,6 +39,7 @@ export function LabelEditor({ editor, dataset, position, itemCount, search }: Pr
   const [showsKeys, setShowsKeys] = useState(false);
   useKeys(editor, {
     ...steps,
+    ...tracks,
     askProposals: asking.ask,
     showKeys: () => setShowsKeys(true),
     chooseCategory: mode.chooseByKey,
@@ -61,16 +65,19 @@ export function LabelEditor({ editor, dataset, position, itemCount, search }: Pr
       />
       <ToolBar editor={editor} />
       <main className={styles.middle}>
-        <Stage
-          editor={editor}
-          picture={picture}
-          tone={tone.tone}
-          isDimmed={isLoading || error !== null}
-          label="Picture with its labels"
-        />
-        {tone.isOpen && <TonePanel editor={editor} control={tone} />}
-        <PictureLabels editor={editor} />
-        <Messages editor={editor} error={error} onRetry={retry} words={steps.words} isLoading={isLoading} />
+        <div className={styles.canvas}>
+          <Stage
+            editor={editor}
+            picture={picture}
+            tone={tone.tone}
+            isDimmed={isLoading || error !== null}
+            label="Picture with its labels"
+          />
+          {tone.isOpen && <TonePanel editor={editor} control={tone} />}
+          <PictureLabels editor={editor} />
+          <Messages editor={editor} error={error} onRetry={retry} words={steps.words} isLoading={isLoading} />
+        </div>
+        <FrameStrip editor={editor} dataset={dataset} position={position} search={search} tracks={tracks} />
       </main>
       <SidePanel editor={editor} dataset={dataset} asking={asking} mode={mode} categoryField={categoryField} />
       {showsKeys && <KeyPanel editor={editor} onClose={() => setShowsKeys(false)} />}

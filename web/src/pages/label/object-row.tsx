@@ -3,6 +3,7 @@ import { sizeText } from "../../canvas/style";
 import type { Editor } from "../../editor/editor";
 import type { Annotation, Label } from "../../labels/annotation";
 import { boundsOf, geometryOf } from "../../labels/shapes";
+import { trackOf } from "../../labels/tracks";
 import { Icon, type IconName } from "../../ui/icon";
 import styles from "./object-list.module.css";
 
@@ -119,7 +120,8 @@ function describe(annotation: Annotation): string {
   const kind = { box: "box", polygons: "polygon", mask: "mask", image: "label of the whole picture" }[
     geometryOf(annotation)
   ];
-  return size ? `${kind}, ${size} pixels` : kind;
+  const followed = trackOf(annotation) === null ? "" : ", followed through frames";
+  return `${kind}${size && `, ${size} pixels`}${followed}`;
 }
 
 function writeSize(annotation: Annotation): string {

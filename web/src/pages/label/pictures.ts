@@ -44,6 +44,11 @@ export class PictureLoader {
     }
   }
 
+  /** What was loaded ahead is asked for again: labels of other pictures were changed. */
+  forgetLabels(): void {
+    this.#ahead.clear();
+  }
+
   #loadPixels(item: LabelledItem): Promise<ImageBitmap> {
     const known = this.#pixels.use(item.blob);
     if (known) return known;

@@ -79,6 +79,15 @@ export async function askProposals(dataset: string, position: number, predictor:
   return { annotations: found.annotations as unknown as Annotation[], unknownCategories: found.unknown_categories };
 }
 
+export type Filling = Schemas["Filling"];
+
+/** Proposes a track in the frames between this one and the nearest ones before and after in which a person labelled it. */
+export function fillTrack(dataset: string, track: string, position: number): Promise<Filling> {
+  const path = { name: dataset };
+  const body = { track_id: track, position };
+  return answer(api.POST("/v1/datasets/{name}/tracks/fill", { params: { path }, body }));
+}
+
 /** The position of the next picture that the filter lets through; null at the end. */
 export async function findNext(dataset: string, filter: ItemFilter, position: number): Promise<number | null> {
   const page = await listItems(dataset, filter, position + 1, 1);

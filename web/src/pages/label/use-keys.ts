@@ -10,6 +10,9 @@ export type PageActions = {
   readonly done: () => void;
   readonly copyPrevious: () => void;
   readonly askProposals: () => void;
+  readonly carryOn: () => void;
+  readonly carryFar: () => void;
+  readonly fillTrack: () => void;
   readonly showKeys: () => void;
   readonly findCategory: () => void;
   readonly showTone: () => void;
@@ -44,6 +47,9 @@ function perform(action: ActionName, isDone: boolean, actions: PageActions): voi
   else if (action === "markDone") actions.done();
   else if (action === "copyPrevious") actions.copyPrevious();
   else if (action === "askProposals") actions.askProposals();
+  else if (action === "carryOn") actions.carryOn();
+  else if (action === "carryFar") actions.carryFar();
+  else if (action === "fillTrack") actions.fillTrack();
   else if (action === "findCategory") actions.findCategory();
   else if (action === "showTone") actions.showTone();
   else if (action === "stretchTone") actions.stretchTone();

@@ -39,6 +39,8 @@ export function useSteps(editor: Editor, loader: PictureLoader, { dataset, posit
   const next = () => go(neighbours.next, "This is the last picture.");
   const filterWords = Object.values(filter).filter(Boolean).join(", ");
   return {
+    say,
+    goTo: (to: number) => go(to, ""),
     next,
     previous: () => go(neighbours.previous, "This is the first picture."),
     done: () => {

@@ -2,7 +2,13 @@ import { expect, test } from "vitest";
 import { isFiltering, readFilter, writeFilter } from "../../../src/pages/gallery/filter";
 
 test("a filter survives the address", () => {
-  const filter = { state: "proposed", category: "dent & scratch", split: "val", search: "IMG 1" } as const;
+  const filter = {
+    state: "proposed",
+    category: "dent & scratch",
+    split: "val",
+    video: "day 1/line.mp4",
+    search: "IMG 1",
+  } as const;
   expect(readFilter(new URLSearchParams(writeFilter(filter).toString()))).toEqual(filter);
 });
 
