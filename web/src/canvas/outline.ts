@@ -10,16 +10,26 @@ import {
 import { toScreen, type View } from "../geometry/view";
 import type { Annotation } from "../labels/annotation";
 import { boundsOf } from "../labels/shapes";
+import { isTiny, MARKER_RADIUS } from "./style";
 
 /** Handles nearer to each other would cover the outline. */
 const HANDLE_GAP = 9;
 
-/** A mask has the outline of its box. */
+/** A mask has the outline of its box, and what is tiny a ring around it. */
 export function outlineOf(annotation: Annotation, view: View): string {
+  const bounds = boundsOf(annotation);
+  if (bounds && isTiny(bounds, view.scale)) return markerOutline(bounds, view);
   if (annotation.polygons && !annotation.mask)
     return annotation.polygons.map((ring) => ringOutline(ring, view, true)).join("");
   const box = boundsOf(annotation);
   return box ? boxOutline(box, view) : "";
+}
+
+/** A ring around a shape that is too small to be seen below its outline. */
+function markerOutline([left, top, right, bottom]: BoxXyxy, view: View): string {
+  const { x, y } = toScreen(view, imagePoint((left + right) / 2, (top + bottom) / 2));
+  const [radius, across] = [MARKER_RADIUS, 2 * MARKER_RADIUS];
+  return `M${write(x - radius)} ${write(y)}a${radius} ${radius} 0 1 0 ${across} 0a${radius} ${radius} 0 1 0 -${across} 0Z`;
 }
 
 export function boxOutline(box: BoxXyxy, view: View): string {

@@ -15,6 +15,9 @@ import styles from "./overlay.module.css";
 import { PLATE_HEIGHT, plateWidth, shorten } from "./plates";
 import { lookOf, sizeText, tagText } from "./style";
 
+/** CSS pixels of a shape below which handles on it would hide it. */
+const LEAST_ROOM = 16;
+
 type Props = { editor: Editor; colours: Colours; canvas: Size };
 
 export function Overlay({ editor, colours, canvas }: Props) {
@@ -106,6 +109,7 @@ function Handles({ shape: { annotation, id }, view, canvas, preview, colours }: 
   return (
     <g style={coloured(colour)}>
       {geometryOf(annotation) === "polygons" ? (
+        hasRoom(annotation, view) &&
         annotation.polygons?.map((ring, place) => (
           // biome-ignore lint/suspicious/noArrayIndexKey: a ring has no other name than its place
           <g key={place}>
@@ -135,14 +139,23 @@ function Handles({ shape: { annotation, id }, view, canvas, preview, colours }: 
   );
 }
 
+/** Whether handles would not hide all of a shape. */
+function hasRoom(annotation: Lifted["annotation"], view: View): boolean {
+  const box = boundsOf(annotation);
+  return box !== null && Math.max(box[2] - box[0], box[3] - box[1]) * view.scale >= LEAST_ROOM;
+}
+
 function BoxHandles({ annotation, view }: { annotation: Lifted["annotation"]; view: View }) {
   const box = boundsOf(annotation);
   if (!box) return null;
-  // Where the box is small, only its corners have room.
-  const hasRoom = Math.min(box[2] - box[0], box[3] - box[1]) * view.scale >= 30;
-  return HANDLES.filter((handle) => hasRoom || handle.length === 2).map((handle) => {
+  // Where the box is small, only its corners have room, and where it is smaller, only beside it.
+  const side = Math.min(box[2] - box[0], box[3] - box[1]) * view.scale;
+  const off = side < LEAST_ROOM ? 5 : 0;
+  return HANDLES.filter((handle) => side >= 30 || handle.length === 2).map((handle) => {
     const { x, y } = toScreen(view, handlePoint(box, handle));
-    return <rect key={handle} x={x - 4} y={y - 4} width={8} height={8} rx={1.5} className={styles.handle} />;
+    const left = x - 4 + (handle.includes("w") ? -off : off);
+    const top = y - 4 + (handle.includes("n") ? -off : off);
+    return <rect key={handle} x={left} y={top} width={8} height={8} rx={1.5} className={styles.handle} />;
   });
 }
 

@@ -12,8 +12,10 @@ import type { Picture } from "./picture";
 import { type Boxed, drawPlate, layOutPlates, type Plate } from "./plates";
 import { findChanges, isSameSource, makeScene, type Scene, type SceneSource } from "./scene";
 import { drawShape } from "./shapes";
-import { MARKED_LINE_WIDTH } from "./style";
+import { MARKED_LINE_WIDTH, MARKER_RADIUS } from "./style";
 
+/** How far a line or a marker may reach beyond its shape, CSS pixels. */
+const AROUND = MARKER_RADIUS + MARKED_LINE_WIDTH;
 /** With more shapes, zooming shows a scaled picture until it rests. */
 const CROWDED = 300;
 /** The zoom rests after so long, and a scaled picture is shown no longer than so long, ms. */
@@ -180,9 +182,9 @@ export class Painter {
     for (const { box } of changed) this.#spoil(box.map((value) => value / scale) as unknown as BoxXyxy);
   }
 
-  /** With the half of a line and its smooth edge around. */
+  /** With what is drawn around it. */
   #spoil(box: BoxXyxy | null): void {
-    if (box) this.#shapesLayer.spoil(box, MARKED_LINE_WIDTH * this.#ratio + 1);
+    if (box) this.#shapesLayer.spoil(box, AROUND * this.#ratio + 1);
   }
 
   #paintPicture(context: CanvasRenderingContext2D, view: View): void {
@@ -200,7 +202,7 @@ export class Painter {
   }
 
   #paintShapes(context: CanvasRenderingContext2D, region: Region, view: View): void {
-    const edge = MARKED_LINE_WIDTH * this.#ratio + 1;
+    const edge = AROUND * this.#ratio + 1;
     const [left, right] = [region.left - edge, region.right + edge].map((x) => (x - view.left) / view.scale) as [
       number,
       number,

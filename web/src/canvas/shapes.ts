@@ -2,18 +2,27 @@
  * Drawing one annotation. What is made of it once, an outline as a path in pixels of the picture or the picture of a mask, is kept as
  * long as the annotation lives: annotations never change, a changed label has another one.
  */
-import type { Ring } from "../geometry/points";
+import { boxHeight, boxWidth } from "../geometry/boxes";
+import type { BoxXyxy, Ring } from "../geometry/points";
+import { ringLength } from "../geometry/rings";
 import type { Annotation } from "../labels/annotation";
+import { areaOf, boundsOf } from "../labels/shapes";
 import { type MaskPicture, makeMaskPicture } from "./masks";
 import type { Drawn } from "./scene";
-import { DASH, LINE_WIDTH, lookOf, MARKED_LINE_WIDTH } from "./style";
+import { DASH, isTiny, LINE_WIDTH, lineWidth, lookOf, MARKED_LINE_WIDTH, MARKER_RADIUS } from "./style";
 
 const paths = new WeakMap<Annotation, Path2D>();
+const thicknesses = new WeakMap<Annotation, number>();
 const masks = new WeakMap<Annotation, { readonly colour: string | undefined; readonly picture: MaskPicture | null }>();
 
 /** The context's unit is a pixel of the picture, of which `cssPixel` is the part that a CSS pixel shows. */
 export function drawShape(context: CanvasRenderingContext2D, drawn: Drawn, cssPixel: number): void {
   const { annotation, colour, isMarked } = drawn;
+  const box = boundsOf(annotation);
+  if (box && isTiny(box, 1 / cssPixel)) {
+    drawMarker(context, drawn, box, cssPixel);
+    return;
+  }
   if (annotation.mask) {
     drawMask(context, drawn, cssPixel);
     return;
@@ -24,7 +33,7 @@ export function drawShape(context: CanvasRenderingContext2D, drawn: Drawn, cssPi
   context.fillStyle = isMarked ? look.marked : look.fill;
   context.fill(path);
   context.strokeStyle = look.stroke;
-  context.lineWidth = (isMarked ? MARKED_LINE_WIDTH : LINE_WIDTH) * cssPixel;
+  context.lineWidth = lineWidth(thicknessOf(annotation) / cssPixel, isMarked) * cssPixel;
   if (annotation.origin !== "model") {
     context.stroke(path);
     return;
@@ -34,6 +43,27 @@ export function drawShape(context: CanvasRenderingContext2D, drawn: Drawn, cssPi
   context.setLineDash([]);
 }
 
+/** A ring around a shape that is too small to be seen, so that it is found. */
+function drawMarker(context: CanvasRenderingContext2D, drawn: Drawn, box: BoxXyxy, cssPixel: number): void {
+  context.beginPath();
+  context.arc((box[0] + box[2]) / 2, (box[1] + box[3]) / 2, MARKER_RADIUS * cssPixel, 0, 2 * Math.PI);
+  context.strokeStyle = lookOf(drawn.colour).stroke;
+  context.lineWidth = (drawn.isMarked ? MARKED_LINE_WIDTH : LINE_WIDTH) * cssPixel;
+  context.stroke();
+}
+
+/** About how thick a shape is, pixels of the picture: of a box the shorter side, of a long thin polygon how wide it is. */
+function thicknessOf(annotation: Annotation): number {
+  let thickness = thicknesses.get(annotation);
+  if (thickness === undefined) {
+    const box = boundsOf(annotation);
+    const around = (annotation.polygons ?? []).reduce((sum, ring) => sum + ringLength(ring), 0);
+    thickness = around > 0 ? (2 * areaOf(annotation)) / around : box ? Math.min(boxWidth(box), boxHeight(box)) : 0;
+    thicknesses.set(annotation, thickness);
+  }
+  return thickness;
+}
+
 function drawMask(context: CanvasRenderingContext2D, { annotation, colour, isMarked }: Drawn, cssPixel: number): void {
   const mask = maskOf(annotation, colour);
   if (!mask) return;
@@ -41,6 +71,11 @@ function drawMask(context: CanvasRenderingContext2D, { annotation, colour, isMar
   context.globalAlpha = annotation.origin === "model" ? 0.7 : 1;
   context.drawImage(mask.pixels, mask.box[0], mask.box[1]);
   if (isMarked) context.drawImage(mask.pixels, mask.box[0], mask.box[1]);
+  if (mask.outline) {
+    context.strokeStyle = lookOf(colour).stroke;
+    context.lineWidth = lineWidth(mask.thickness / cssPixel, isMarked) * cssPixel;
+    context.stroke(mask.outline);
+  }
   context.globalAlpha = 1;
 }
 

@@ -13,6 +13,12 @@ export type Look = {
 /** CSS pixels. */
 export const LINE_WIDTH = 1.5;
 export const MARKED_LINE_WIDTH = 2.5;
+/** Shapes of which no side is longer, CSS pixels, are a ring around themselves: an outline would hide them. */
+const TINY = 4;
+export const MARKER_RADIUS = 7;
+/** Shapes that are thinner, CSS pixels, have thinner lines. */
+const THIN = 12;
+const THINNEST_LINE = 0.5;
 /** What a model proposed is dashed until a person accepts it. */
 export const DASH = [5, 3] as const;
 
@@ -35,6 +41,17 @@ export function lookOf(colour: string | undefined): Look {
   };
   looks.set(colour ?? UNKNOWN, look);
   return look;
+}
+
+/** Whether a shape is too small to be seen below its own outline; `scale` is CSS pixels per pixel. */
+export function isTiny(box: BoxXyxy, scale: number): boolean {
+  return Math.max(boxWidth(box), boxHeight(box)) * scale < TINY;
+}
+
+/** How wide the line around a shape is whose thinner side has so many CSS pixels: it must not hide what it encloses. */
+export function lineWidth(thickness: number, isMarked: boolean): number {
+  const width = isMarked ? MARKED_LINE_WIDTH : LINE_WIDTH;
+  return Math.max(THINNEST_LINE, width * Math.min(1, thickness / THIN));
 }
 
 export function parseColour(colour: string): readonly [number, number, number] | null {

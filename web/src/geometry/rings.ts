@@ -35,6 +35,16 @@ export function ringArea(ring: Ring): number {
   return ring.length < 2 * MIN_RING_POINTS ? 0 : Math.abs(doubleArea(ring)) / 2;
 }
 
+/** How long the way around is, pixels. */
+export function ringLength(ring: Ring): number {
+  let sum = 0;
+  for (let i = 0; i < countPoints(ring); i++) {
+    const [a, b] = [pointOf(ring, i), pointOf(ring, i + 1)];
+    sum += Math.hypot(b.x - a.x, b.y - a.y);
+  }
+  return sum;
+}
+
 export function ringBounds(ring: Ring): BoxXyxy {
   let [x0, y0, x1, y1] = [Infinity, Infinity, -Infinity, -Infinity];
   for (let i = 0; i < ring.length; i += 2) {

@@ -30,3 +30,9 @@ test("handles need room and a place on the canvas", () => {
   const ring = [0, 0, 1, 0, 20, 0, 500, 0];
   expect(findHandles(ring, view, canvas).map(({ index }) => index)).toEqual([0, 2]);
 });
+
+test("what is tiny on the screen has a ring around it instead of an outline on it", () => {
+  const pore = { category: "pore", box_xyxy: [10, 10, 13, 12] as const };
+  expect(outlineOf(pore, { scale: 1, left: 0, top: 0 })).toBe("M4.5 11a7 7 0 1 0 14 0a7 7 0 1 0 -14 0Z");
+  expect(outlineOf(pore, { scale: 4, left: 0, top: 0 })).toBe("M40 40H52V48H40Z");
+});

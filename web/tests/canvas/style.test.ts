@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { lookOf, luminance, parseColour, sizeText, tagText } from "../../src/canvas/style";
+import { isTiny, lineWidth, lookOf, luminance, parseColour, sizeText, tagText } from "../../src/canvas/style";
 
 test("letters are black on light colours and white on dark ones", () => {
   expect(lookOf("#ffe119").letters).toBe("#101010");
@@ -24,4 +24,17 @@ test("a proposal's name says how sure the model is", () => {
 test("a box tells its size in whole pixels; the whole picture has none", () => {
   expect(sizeText([10.2, 20, 129.9, 67.6])).toBe("120 × 48");
   expect(sizeText(null)).toBe("");
+});
+
+test("lines thin out where a shape is thin, and never vanish", () => {
+  expect(lineWidth(100, false)).toBe(1.5);
+  expect(lineWidth(6, false)).toBe(0.75);
+  expect(lineWidth(6, true)).toBe(1.25);
+  expect(lineWidth(0, true)).toBe(0.5);
+});
+
+test("a shape is tiny by what the screen shows of it", () => {
+  expect(isTiny([10, 10, 13, 12], 1)).toBe(true);
+  expect(isTiny([10, 10, 13, 12], 2)).toBe(false);
+  expect(isTiny([10, 10, 200, 11], 1)).toBe(false); // a scratch is long
 });

@@ -12,6 +12,7 @@ import {
   ringArea,
   ringBounds,
   ringContains,
+  ringLength,
 } from "../../src/geometry/rings";
 
 const SQUARE: Ring = [0, 0, 10, 0, 10, 10, 0, 10];
@@ -75,4 +76,8 @@ test("a ring is clipped to the picture", () => {
   expect(ringBounds(clipped)).toEqual([0, 2, 5, 8]);
   expect(clipRing([20, 20, 30, 20, 30, 30], { width: 10, height: 10 })).toBeNull();
   expect(clipRing(SQUARE, { width: 10, height: 10 })).toHaveLength(8);
+});
+
+test("the way around a ring goes back to its first point", () => {
+  expect(ringLength([0, 0, 3, 0, 3, 4])).toBe(12);
 });
