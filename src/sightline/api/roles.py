@@ -28,6 +28,8 @@ OPERATIONS: dict[Role, tuple[str, ...]] = {
         "GET /v1/datasets/{name}/items/{position}/frames",
         "GET /v1/datasets/{name}/videos",
         "GET /v1/datasets/{name}/versions",
+        "GET /v1/datasets/{name}/dependents",
+        "GET /v1/{shelf}/{name}/{thing_id}/dependents",
         "GET /v1/predictors",
         "GET /v1/jobs",
         "GET /v1/jobs/{job_id}",
@@ -65,7 +67,13 @@ OPERATIONS: dict[Role, tuple[str, ...]] = {
         "POST /v1/jobs/{job_id}/cancel",
         "POST /v1/jobs/{job_id}/stop",
     ),
-    "admin": ("GET /v1/users", "POST /v1/users", "PATCH /v1/users/{id}"),
+    "admin": (
+        "GET /v1/users",
+        "POST /v1/users",
+        "PATCH /v1/users/{id}",
+        "DELETE /v1/datasets/{name}",
+        "DELETE /v1/{shelf}/{name}/{thing_id}",
+    ),
 }
 ROLES: dict[str, Role] = {operation: role for role, operations in OPERATIONS.items() for operation in operations}
 

@@ -374,6 +374,19 @@ class Revised(Answer):
     moved: int
 
 
+class Dependents(Answer):
+    """What was made of something, each as `SHELF/NAME@ID`."""
+
+    dependents: list[str]
+
+
+class Removal(Answer):
+    """Where something lies now, `trash`, and where it was, `place`: folders below the workspace. A move brings it back."""
+
+    trash: str
+    place: str
+
+
 class PredictorFacts(Answer):
     """What can propose labels."""
 

@@ -31,6 +31,7 @@ from sightline.cli.commands import (
     keys,
     measure,
     predict,
+    remove,
     sample,
     serve,
     show,
@@ -76,6 +77,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "measure": measure.measure_command,
     "doctor": doctor.doctor_command,
     "show": show.show_command,
+    "remove": remove.remove_command,
     "sample": sample.sample_command,
     "demo": demo.demo_command,
 }
