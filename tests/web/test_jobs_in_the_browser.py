@@ -106,6 +106,14 @@ def test_a_page_of_a_job_outlives_its_server(page: Page, platform: Platform, wat
     watch.forget_refusals()
 
 
+def test_devices_say_what_they_are_here_for(page: Page, platform: Platform) -> None:
+    page.goto(f"{platform.url}/")
+    page.get_by_role("link", name="Devices").click()
+    expect(page.get_by_role("row", name="cpu ready")).to_contain_text("FP32")
+    expect(page.get_by_role("row", name="fpga-emulator")).to_contain_text("not how fast")
+    expect(page.get_by_text("No job computes now.")).to_be_visible()
+
+
 def finish(page: Page, noun: str) -> None:
     """Wait until a job has made what it was for."""
     expect(page.get_by_role("link", name=f"Open the {noun}")).to_be_visible(timeout=JOB_TIMEOUT_MS)

@@ -14,7 +14,8 @@ import { ReportPage } from "./pages/models/report-page";
 import { NotFoundPage } from "./pages/session/not-found";
 import { SignedOutDialog, SignedOutPage } from "./pages/session/signed-out";
 
-// The editor is a file of its own: who only looks at a gallery does not load it.
+// Files of their own: who only looks at a gallery does not load the editor.
+const DevicesPage = lazy(() => import("./pages/devices/devices-page"));
 const LabelPage = lazy(() => import("./pages/label/label-page"));
 const UnsentEdits = lazy(() => import("./pages/session/unsent-edits"));
 
@@ -43,6 +44,7 @@ export function App() {
         <Route path="/reports/:name/:id" element={<ReportPage />} />
         <Route path="/jobs" element={<JobsPage />} />
         <Route path="/jobs/:id" element={<JobPage />} />
+        <Route path="/devices" element={<DevicesPage />} />
         <Route path="*" element={<NotFoundPage />} />
       </Routes>
       {signedOut && <SignedOutDialog />}

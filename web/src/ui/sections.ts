@@ -4,6 +4,7 @@ export const SECTIONS = [
   { name: "Datasets", path: "/", roots: ["", "datasets"] },
   { name: "Models", path: "/models", roots: ["models", "artifacts", "deployments", "reports"] },
   { name: "Jobs", path: "/jobs", roots: ["jobs"] },
+  { name: "Devices", path: "/devices", roots: ["devices"] },
 ] as const;
 
 export type SectionName = (typeof SECTIONS)[number]["name"];

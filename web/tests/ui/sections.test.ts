@@ -8,5 +8,6 @@ test.each([
   ["/deployments/parts", "Models"],
   ["/reports", "Models"],
   ["/jobs/12ab", "Jobs"],
+  ["/devices", "Devices"],
   ["/nothing", undefined],
 ])("%s belongs to %s", (path, section) => expect(findSection(path)).toBe(section));
