@@ -1,5 +1,6 @@
 """What the tests of the platform share: a server in a thread, and how it is started."""
 
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,6 +12,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from sightline.api.people import Person, set_person
 from sightline.api.server import listen, make_server
 from sightline.api.session import Session
+from sightline.serving.http.connections.edge import Edge
+from sightline.serving.http.connections.rules import ConnectionLimits
 from sightline.store.users import Role
 
 START_TIMEOUT_S = 30
@@ -35,17 +38,23 @@ class Running(NamedTuple):
 
 
 @contextmanager
-def run_app(make: Callable[[Session], ASGIApp], on_end: Callable[[], None] = lambda: None) -> Iterator[Running]:
+def run_app(
+    make: Callable[[Session], ASGIApp],
+    on_end: Callable[[], None] = lambda: None,
+    *,
+    limits: ConnectionLimits | None = None,
+    tls: ssl.SSLContext | None = None,
+) -> Iterator[Running]:
     """Serve an application on a free port for as long as a block of code needs it."""
     listener = listen("127.0.0.1", 0)
-    session = Session(port=listener.getsockname()[1], author="ada")
+    session = Session(port=listener.getsockname()[1], author="ada", scheme="http" if tls is None else "https")
     ready = threading.Event()
-    server = make_server(make(session), ready.set, on_end)
+    server = make_server(make(session), ready.set, on_end, edge=None if limits is None else Edge(limits), tls=tls)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
     try:
         assert ready.wait(START_TIMEOUT_S)
-        yield Running(f"http://127.0.0.1:{session.port}", session, server)
+        yield Running(f"{session.scheme}://127.0.0.1:{session.port}", session, server)
     finally:
         server.should_exit = True
         thread.join()

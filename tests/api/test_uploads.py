@@ -18,12 +18,14 @@ from serving_fakes import write_brightness_artifact
 from starlette.testclient import TestClient
 from waiting import wait_until
 
-from sightline.api import server, uploads
+from sightline.api import uploads
 from sightline.api.server import make_platform, open_parts
 from sightline.core.workspace import Workspace
 from sightline.data.versions import open_version
 from sightline.data.video.containers import VIDEO_SUFFIXES
 from sightline.imaging.files.reading import encode_image
+from sightline.serving.http.connections.exchange import WHOLE_BYTES
+from sightline.serving.process import listening
 
 
 class DiskUsage(NamedTuple):
@@ -192,8 +194,8 @@ FORM = (
 def test_a_client_that_hangs_up_while_it_sends_leaves_nothing(
     running: Running, workspace: Workspace, caplog: pytest.LogCaptureFixture
 ) -> None:
-    client = connect(running, 10 << 20)
-    client.sendall(FORM + b"\0" * (2 << 20))
+    client = connect(running, 10 * WHOLE_BYTES)
+    client.sendall(FORM + b"\0" * (2 * WHOLE_BYTES))  # what is shorter comes to the upload when all of it is there
     wait_until(lambda: any(workspace.root.glob(f"{uploads.PREFIX}*/upload/0.png")))
     client.close()
     wait_until(lambda: not list_left(workspace))
@@ -223,7 +225,7 @@ def test_an_import_ends_with_the_server(workspace: Workspace, monkeypatch: pytes
     started = tmp_path / "started"
     code = f"import os, pathlib, time; pathlib.Path({str(started)!r}).write_text(str(os.getpid())); time.sleep(600)"
     monkeypatch.setattr(uploads, "COMMAND", (sys.executable, "-c", code))
-    monkeypatch.setattr(server, "SHUTDOWN_GRACE_S", 1)
+    monkeypatch.setattr(listening, "SHUTDOWN_GRACE_S", 1)
     body = FORM + b"\r\n--b--\r\n"
     with open_parts(workspace) as parts:
         with run_app(lambda session: make_platform(parts, session)) as running:
@@ -310,8 +312,8 @@ def test_pictures_that_cannot_be_added_change_nothing(
 
 def test_a_client_that_hangs_up_adds_nothing(running: Running, workspace: Workspace) -> None:
     make_dataset(workspace)
-    body = FORM + b"\0" * (2 << 20)
-    client = connect(running, 10 << 20, "/v1/datasets/parts/items")
+    body = FORM + b"\0" * (2 * WHOLE_BYTES)
+    client = connect(running, 10 * WHOLE_BYTES, "/v1/datasets/parts/items")
     client.sendall(body)
     wait_until(lambda: any(workspace.root.glob(f"{uploads.PREFIX}*/upload/0.png")))
     client.close()

@@ -1,7 +1,9 @@
 import json
 import os
+import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,6 +14,7 @@ from typing import Any, NamedTuple
 import httpx
 import pytest
 from cli_fixtures import Run
+from tls_certificates import make_certificate
 from waiting import wait_until
 
 from sightline.api import server
@@ -131,6 +134,34 @@ def test_nobody_else_is_let_in(run: Run, workspace: Path, host: str) -> None:
     ran = run("up", "--host", host)
     assert ran.code == 2 and host in ran.err and "127.0.0.1" in ran.err and "users" in ran.err
     assert len(ran.err.splitlines()) == 1 and not workspace.exists()
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="the openssl command makes the certificate")
+def test_with_users_and_a_certificate_it_is_open_to_others(workspace: Path, tmp_path: Path, run: Run) -> None:
+    certificate, key = make_certificate(tmp_path, "mine")
+    options = ("--host", "0.0.0.0", "--server-name", "localhost")
+    assert run("users", "add", "ada", "--role", "admin", "--without-password").code == 0
+    plain = run("up", *options)
+    assert plain.code == 2 and "--tls-certificate" in plain.err and len(plain.err.splitlines()) == 1
+    with start(workspace, *options, "--tls-certificate", str(certificate), "--tls-key", str(key)) as up:
+        assert up.ready["link"].startswith("https://localhost:")
+        trusted = ssl.create_default_context(cafile=certificate)
+        with httpx.Client(base_url=up.ready["url"], verify=trusted, trust_env=False, timeout=60) as browser:
+            assert "Sign in" in browser.get("/").text
+            assert browser.get(up.ready["link"]).status_code == 303
+            told = browser.get("/v1/session").json()
+            assert (told["role"], told["entry"], told["has_users"]) == ("admin", "link", True)
+            assert browser.get("/", headers={"Host": "evil.example"}).status_code == 400
+        code, _, err = up.end(signal.SIGTERM)
+    assert code == 0 and "Traceback" not in err
+
+
+def test_behind_a_proxy_it_says_where_it_listens_and_how_browsers_come(workspace: Path, run: Run) -> None:
+    run("users", "add", "ada", "--role", "admin", "--without-password")
+    with start(workspace, "--behind-proxy", "--server-name", "vision.example") as up:
+        assert up.ready["link"] == f"https://vision.example/?token={up.ready['token']}"
+        _, _, err = up.end(signal.SIGTERM)
+    assert "http://127.0.0.1:" in err and "Host" in err
 
 
 def test_a_port_that_was_asked_for_and_is_taken_is_refused(run: Run) -> None:

@@ -12,6 +12,7 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 from sightline.core.errors import InvalidInput
 from sightline.core.folders import explain_disk_errors
 from sightline.data.archives import check_entry_name
+from sightline.serving.http.connections.exchange import let_go_of_pieces
 
 FORM_TYPE = b"multipart/form-data"
 FILES = "files"
@@ -147,6 +148,7 @@ async def receive_form(
     kind, options = parse_options_header(request.headers.get("content-type", ""))
     if kind != FORM_TYPE or b"boundary" not in options:
         raise InvalidInput(f"expected a form of type multipart/form-data, got {kind.decode() or 'none'}; send name and files")
+    let_go_of_pieces(request.scope)
     receiver = FormReceiver(folder, options[b"boundary"], on_files, texts)
     chunks = request.stream()
     try:

@@ -2,6 +2,7 @@
 
 import gc
 import socket
+import ssl
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,47 +15,56 @@ from starlette.types import ASGIApp
 from sightline.api.accounts import Accounts
 from sightline.api.application import make_application
 from sightline.api.body_limit import BodyLimit
+from sightline.api.hang_ups import CarriedOut
 from sightline.api.parts import Parts
 from sightline.api.predicting import PredictorShelf
+from sightline.api.reach import Reach
 from sightline.api.session import Session, SessionGuard
-from sightline.core.errors import Conflict, InvalidInput
+from sightline.core.errors import Conflict
+from sightline.core.open_files import allow_more_files
 from sightline.core.workspace import Workspace
 from sightline.jobs.runner import JobRunner
-from sightline.serving.process.listening import is_loopback, open_listener
+from sightline.serving.http.connections.edge import Edge
+from sightline.serving.http.connections.rules import ConnectionLimits
+from sightline.serving.process.listening import make_gated_server, open_listener
 from sightline.serving.process.signals import serve_until_signal
 from sightline.store.database import DATABASE_NAME, open_database
 from sightline.store.datasets import DatasetStore
 from sightline.store.jobs import JobStore
+from sightline.store.users import UserStore
 
 DEFAULT_PORT = 8000
 PORTS_TRIED = 10
 DECODERS = 2  # pictures decoded at once: each takes its size in memory, 150 MB at most
-SHUTDOWN_GRACE_S = 5
-MOST_CONNECTIONS = 256
 
 
 def listen(host: str, port: int | None) -> socket.socket:
-    """The server's socket.
+    """The server's socket; `Reach.check` says whether it may listen there.
 
-    Args:
-        host: a loopback address.
-        port: 0 picks a free one; None takes 8000, or if that is taken one of the next.
+    Args: port: 0 picks a free one; None takes 8000, or if that is taken one of the next.
 
-    Raises: InvalidInput for an address that other machines reach; Conflict when the port is taken.
+    Raises: InvalidInput for what is no address of this machine; Conflict when the port is taken.
     """
-    if not is_loopback(host):
-        raise InvalidInput(
-            f"expected an address of this machine alone, such as 127.0.0.1, got {host}: there are no users and passwords yet, "
-            f"so nobody else may reach it; from another machine use: ssh -L {DEFAULT_PORT}:127.0.0.1:{DEFAULT_PORT} HOST"
-        )
     if port is not None:
-        return open_listener(host, port)
+        return open_listener(host, port, allow_remote=True)
     for tried in range(DEFAULT_PORT, DEFAULT_PORT + PORTS_TRIED - 1):
         try:
-            return open_listener(host, tried)
+            return open_listener(host, tried, allow_remote=True)
         except Conflict:
             continue
-    return open_listener(host, DEFAULT_PORT + PORTS_TRIED - 1)
+    return open_listener(host, DEFAULT_PORT + PORTS_TRIED - 1, allow_remote=True)
+
+
+def has_users(workspace: Workspace) -> bool:
+    """Whether anybody can sign in to a workspace, before it is served. Raises: what opening its database raises."""
+    path = workspace.root / DATABASE_NAME
+    if not path.is_file():
+        return False
+    database = open_database(path)
+    try:
+        return UserStore(database).has_any()
+    finally:
+        database.close()
 
 
 @contextmanager
@@ -92,48 +102,39 @@ def make_platform(parts: Parts, session: Session) -> ASGIApp:
 
 
 def run_platform(
-    app: ASGIApp, listener: socket.socket, on_ready: Callable[[], None], on_end: Callable[[], object] = lambda: None
+    app: ASGIApp,
+    listener: socket.socket,
+    on_ready: Callable[[], None],
+    on_end: Callable[[], object],
+    *,
+    limits: ConnectionLimits,
+    tls: ssl.SSLContext | None = None,
 ) -> None:
     """Serve until SIGTERM, SIGINT or SIGHUP (which `nohup` has ignored), let running requests end, and return.
 
     Args:
         on_ready: called once, when the first request can be taken.
         on_end: called once, when the server begins to end; it waits for nothing.
+        limits: of connections.
+        tls: None serves without encryption.
     """
     gc.enable()  # the command line has it off until here
-    serve_until_signal(make_server(app, on_ready, on_end), listener)
+    edge = Edge(limits)
+    edge.spare_files(allow_more_files())
+    serve_until_signal(make_server(app, on_ready, on_end, edge=edge, tls=tls), listener)
 
 
-def make_server(app: ASGIApp, on_ready: Callable[[], None], on_end: Callable[[], object] = lambda: None) -> "_Server":
-    """uvicorn as it serves the platform; tests run it in a thread."""
-    config = uvicorn.Config(
-        app,
-        http="httptools",
-        loop="uvloop",
-        ws="none",
-        lifespan="on",
-        log_config=None,
-        access_log=False,  # its lines would hold the link's token
-        server_header=False,
-        proxy_headers=False,
-        limit_concurrency=MOST_CONNECTIONS,
-        timeout_graceful_shutdown=SHUTDOWN_GRACE_S,
-    )
-    return _Server(config, on_ready, on_end)
+def make_server(
+    app: ASGIApp,
+    on_ready: Callable[[], None],
+    on_end: Callable[[], object] = lambda: None,
+    *,
+    edge: Edge | None = None,
+    tls: ssl.SSLContext | None = None,
+) -> uvicorn.Server:
+    """The server as it serves the platform, over the inference server's connections; tests run it in a thread."""
 
+    async def end() -> None:
+        on_end()
 
-class _Server(uvicorn.Server):
-    """Says when it is up, and when it begins to end: streams of events end then, which it would wait for."""
-
-    def __init__(self, config: uvicorn.Config, on_ready: Callable[[], None], on_end: Callable[[], object]) -> None:
-        super().__init__(config)
-        self._on_ready, self._on_end = on_ready, on_end
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        if self.started:
-            self._on_ready()
-
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        self._on_end()
-        await super().shutdown(sockets)
+    return make_gated_server(CarriedOut(app), lambda _: None, edge or Edge(Reach().limits), on_ready, tls, end)

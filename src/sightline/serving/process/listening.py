@@ -11,6 +11,7 @@ from ipaddress import ip_address
 from typing import Any, cast
 
 import uvicorn
+from starlette.types import ASGIApp
 from uvicorn.lifespan.on import LifespanOn
 
 from sightline.core.errors import Conflict, InvalidInput
@@ -18,6 +19,7 @@ from sightline.core.host import count_cores
 from sightline.core.open_files import allow_more_files
 from sightline.serving.http.connections.connection import make_connector
 from sightline.serving.http.connections.edge import Edge
+from sightline.serving.http.connections.rules import Gate
 from sightline.serving.http.connections.tls_listener import TlsListener
 from sightline.serving.http.connections.websocket import MAX_MESSAGE_BYTES
 from sightline.serving.http.guard import Guard
@@ -111,10 +113,22 @@ def make_server(
     tls: ssl.SSLContext | None = None,
     on_end: OnEnd | None = None,
 ) -> "_Server":
-    """uvicorn's loop around our connections; tests run it in a thread."""
+    """The inference server; tests run it in a thread."""
+    return make_gated_server(app, app.admit, edge, on_ready, tls, on_end)
+
+
+def make_gated_server(
+    app: ASGIApp,
+    gate: Gate,
+    edge: Edge,
+    on_ready: Callable[[], None],
+    tls: ssl.SSLContext | None = None,
+    on_end: OnEnd | None = None,
+) -> "_Server":
+    """uvicorn's loop around our connections, for any application. Args: gate: asked once a request's head is parsed."""
     config = _Config(
         app,
-        http=make_connector(edge, app.admit),
+        http=make_connector(edge, gate),
         loop="uvloop",
         log_config=None,
         access_log=False,
