@@ -76,6 +76,20 @@ def test_proposals_are_accepted_and_refused(dataset):
     assert edit(dataset, 1, Review(seen_by="human")).state == "labelled"
 
 
+def test_pictures_are_read_together_as_they_are_one_by_one(dataset, open_store):
+    edit(dataset, 3, Put(id="abcdefghij", annotation=NEW), Remove(id="0"))
+    edit(dataset, 2, Put(id="abcdefghij", annotation=NEW))
+    for reading in (dataset, open_store().open(dataset.name)):
+        assert reading.read_items([3, 0, 2, 1]) == [reading.read_item(position) for position in (3, 0, 2, 1)]
+    dataset.freeze("ann")
+    dataset.rename_category(2, "azure", "ann")
+    together = dataset.read_items(range(4))
+    assert together == [dataset.read_item(position) for position in range(4)]
+    assert [label.id for label in together[3].labels] == ["1", "abcdefghij"]
+    with pytest.raises(NotFound):
+        dataset.read_items([4])
+
+
 def test_an_edit_of_an_older_revision_is_refused_with_the_present_state(dataset):
     edit(dataset, 0, Put(id="abcdefghij", annotation=NEW))
     with pytest.raises(StaleRevision, match="revision 0 of picture 0, which is at 1 now") as caught:

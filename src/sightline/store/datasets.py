@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from threading import Lock, RLock
 
-from msgspec.structs import asdict, replace
+from msgspec.structs import replace
 from sqlalchemy import Connection
 
 from sightline.core.errors import Conflict, InvalidInput
@@ -29,9 +29,8 @@ from sightline.data.editing import (
 from sightline.data.item_index import Frames
 from sightline.data.versions import DatasetVersion, open_version
 from sightline.store.adopting import adopt_version, is_version, read_newest
-from sightline.store.bases import read_freeze, write_counters
+from sightline.store.bases import read_freeze, read_named_labels, write_counters
 from sightline.store.categories import (
-    CategoryTable,
     Kind,
     append_category_edits,
     find_newest_id,
@@ -43,6 +42,7 @@ from sightline.store.folding import fold_item
 from sightline.store.freezing import freeze_dataset
 from sightline.store.journal import Edit, Head, append_edit, find_edit, make_head, read_history, write_head
 from sightline.store.kept_states import KeptStates
+from sightline.store.labelled_items import make_item, make_untouched
 from sightline.store.opening import find_or_add_dataset, load_present, recover_dataset
 from sightline.store.present import Present
 from sightline.store.records import (
@@ -155,6 +155,16 @@ class Dataset:
         with self._lock, self._database.read() as connection:
             self._catch_up(connection)
             return self._read(connection, position)
+
+    def read_items(self, positions: Sequence[int]) -> list[LabelledItem]:
+        """The present labels of many pictures at one moment. The database is asked only of those that were ever edited.
+
+        Raises: NotFound.
+        """
+        with self._lock, self._database.read() as connection:
+            present = self._catch_up(connection)
+            named = read_named_labels(connection, self._id, present.base)
+            return [make_untouched(present, one, named) or self._read(connection, one) for one in positions]
 
     def append_edit(
         self,
@@ -352,7 +362,7 @@ class Dataset:
 
     def _read(self, connection: Connection, position: int) -> LabelledItem:
         state = self._fold(connection, position)
-        return _make_item(self._present.make_row(position), state, self._present.categories)
+        return make_item(self._present.make_row(position), state, self._present.categories)
 
     def _find_done(self, connection: Connection, position: int, edit_id: str, blob: str | None) -> LabelledItem | None:
         """The picture as it is, when this edit was written before. Raises: Conflict when another picture was meant."""
@@ -409,7 +419,7 @@ class Dataset:
         present.put_head(position, head)
         present.counters = replace(present.counters, edit_count=head.number)
         self._kept.put(position, head.revision, state)
-        return _make_item(present.make_row(position), state, present.categories)
+        return make_item(present.make_row(position), state, present.categories)
 
     def _change_categories(self, kind: Kind, category_id: int | None, name: str | None, author: str) -> list[Category]:
         """Write an edit of the categories. Args: category_id: None for a new one; name: None: as it is."""
@@ -436,12 +446,6 @@ class Dataset:
             present.counters = replace(present.counters, category_edit_count=number)
             present.categories = changed
             return changed.list()
-
-
-def _make_item(row: ItemRow, state: LabelState, categories: CategoryTable) -> LabelledItem:
-    """Args: state: with ids for categories."""
-    labels = translate_state(state, categories.to_names).labels
-    return LabelledItem(**asdict(row), labels=labels, seen_by=state.seen_by)
 
 
 def _check_edit_id(edit_id: str) -> None:

@@ -1,6 +1,6 @@
 """A picture's labels: its base's item, named by label ids, and the edits made on it since, folded. Ids stand for categories."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from sqlalchemy import Connection
 
@@ -21,12 +21,16 @@ def fold_item(
         base: whose version the item is of.
         to_ids: from the names of that version's categories to ids; see `Base.name_categories`.
     """
-    ids = read_label_ids(connection, dataset_id, base, item.file_name) or base.number_labels(len(item.annotations))
-    annotations = [translate_annotation(annotation, to_ids) for annotation in item.annotations]
-    state = LabelState(labels=number_labels(annotations, ids), seen_by=item.seen_by)
+    state = name_labels(base, to_ids, item, read_label_ids(connection, dataset_id, base, item.file_name))
     for operations in read_operations(connection, dataset_id, item.file_name, base.through, through):
         state = apply_operations(state, operations)
     return state
+
+
+def name_labels(base: Base, to_ids: Mapping[str, str], item: Item, ids: Sequence[str] | None = None) -> LabelState:
+    """The labels of an item as its base has them. Args: ids: of its annotations; None: those that they have by themselves."""
+    annotations = [translate_annotation(annotation, to_ids) for annotation in item.annotations]
+    return LabelState(labels=number_labels(annotations, ids or base.number_labels(len(annotations))), seen_by=item.seen_by)
 
 
 def fold_heads(connection: Connection, dataset_id: int, base: Base, to_ids: Mapping[str, str], index: ItemIndex) -> list[Head]:
