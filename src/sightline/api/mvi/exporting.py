@@ -16,7 +16,8 @@ from starlette.responses import StreamingResponse
 
 from sightline.api.mvi.files import describe_files
 from sightline.api.mvi.labels import describe_labels
-from sightline.api.mvi.lookup import DatasetOf, File
+from sightline.api.mvi.lookup import DatasetOf, File, make_file_id, walk_items
+from sightline.api.mvi.naming import CategoryIds
 from sightline.api.mvi.outbox import Outbox
 from sightline.api.parts import Parts, PartsOf
 from sightline.api.people import PersonOf
@@ -42,19 +43,22 @@ def export_dataset(dataset: DatasetOf, parts: PartsOf, person: PersonOf, raw: st
 
 def write_archive(parts: Parts, owner: str, dataset: Dataset, is_raw: bool) -> Iterator[bytes]:
     """The zip, a picture at a time."""
-    outbox = Outbox()
+    outbox, ids = Outbox(), CategoryIds(dataset)
     files = describe_files(parts, owner, dataset)
     with zipfile.ZipFile(outbox, "w") as archive:
         archive.writestr(f"{dataset.name}/prop.json", msgspec.json.encode(describe_properties(dataset, files)))
-        for position, facts in enumerate(files):
-            item = dataset.read_item(position)
-            stem = f"{dataset.name}/{facts['_id']}"
+        listed = {file["_id"] for file in files}
+        for item in walk_items(dataset):
+            file_id = make_file_id(dataset.name, item.file_name, item.blob)
+            if file_id not in listed:  # it came since
+                continue
+            stem = f"{dataset.name}/{file_id}"
             archive.writestr(f"{stem}{PurePosixPath(item.file_name).suffix}", dataset.version.blobs.read(item.blob))
-            if labels := describe_labels(File(dataset, facts["_id"], item)):
+            if labels := describe_labels(File(dataset, file_id, item), ids):
                 archive.writestr(f"{stem}.xml", write_xml(item, labels), zipfile.ZIP_DEFLATED)
             if is_raw:
                 whole = msgspec.json.encode(item)
-                archive.writestr(f"{dataset.name}/{DEBUG_NAME}/{facts['_id']}.json", whole, zipfile.ZIP_DEFLATED)
+                archive.writestr(f"{dataset.name}/{DEBUG_NAME}/{file_id}.json", whole, zipfile.ZIP_DEFLATED)
             yield outbox.take()
     yield outbox.take()
 

@@ -20,9 +20,9 @@ from sightline.api.mvi.lookup import (
     find_file,
     make_dataset_id,
     make_file_id,
-    walk_rows,
+    walk_items,
 )
-from sightline.api.mvi.naming import find_category, make_category_id
+from sightline.api.mvi.naming import CategoryIds, find_category
 from sightline.api.mvi.queries import PagingOf, parse_query
 from sightline.api.parts import Parts, PartsOf
 from sightline.api.people import PersonOf
@@ -60,7 +60,7 @@ def list_files(
 @router.get("/datasets/{dataset_id}/files/{file_id}")
 def read_file(file: FileOf, parts: PartsOf, person: PersonOf) -> Response:
     """One picture. Its `file_name` is where `/uploads` has it, `original_file_name` what it is called in the dataset."""
-    return answer(describe_file(file, person.name, read_birth(parts, file.dataset)))
+    return answer(describe_file(file, CategoryIds(file.dataset), person.name, read_birth(parts, file.dataset)))
 
 
 @router.get("/datasets/{dataset_id}/files/{file_id}/action")
@@ -113,18 +113,16 @@ def make_small(content: bytes, max_pixels: int, name: str) -> ShownPicture:
 
 def describe_files(parts: Parts, owner: str, dataset: Dataset) -> list[dict[str, Any]]:
     """All pictures of a dataset, as they are answered."""
-    birth = read_birth(parts, dataset)
-    files = []
-    for row in walk_rows(dataset):
-        item = dataset.read_item(row.position)
-        files.append(describe_file(File(dataset, make_file_id(dataset.name, item.file_name, item.blob), item), owner, birth))
-    return files
+    birth, ids = read_birth(parts, dataset), CategoryIds(dataset)
+    return [
+        describe_file(File(dataset, make_file_id(dataset.name, item.file_name, item.blob), item), ids, owner, birth)
+        for item in walk_items(dataset)
+    ]
 
 
-def describe_file(file: File, owner: str, birth: int) -> dict[str, Any]:
+def describe_file(file: File, ids: CategoryIds, owner: str, birth: int) -> dict[str, Any]:
     """A picture as it is answered. Args: birth: when its dataset was made, milliseconds."""
     item, dataset = file.item, file.dataset
-    ids = {category.name: category.id for category in dataset.categories}
     whole = find_whole_labels(item.labels)
     category = whole[0].annotation.category if whole else None
     tags: dict[str, int] = {}
@@ -141,13 +139,10 @@ def describe_file(file: File, owner: str, birth: int) -> dict[str, Any]:
         "upload_type": "file_upload",
         "created_at": birth,
         "uploaded_at": birth,
-        "category_id": None if category is None else make_category_id("categories", dataset.name, ids[category]),
+        "category_id": None if category is None else ids.find("categories", category),
         "category_name": category,
         "label_type": LABEL_TYPES[item.state],
-        "tag_list": [
-            {"tag_id": make_category_id("tags", dataset.name, ids[name]), "tag_name": name, "tag_count": count}
-            for name, count in tags.items()
-        ],
+        "tag_list": [{"tag_id": ids.find("tags", name), "tag_name": name, "tag_count": count} for name, count in tags.items()],
         "metadata": {"width": item.width, "height": item.height},
     }
 

@@ -6,7 +6,7 @@ from typing import Any
 from sightline.api.mvi.bodies import LabelChange
 from sightline.api.mvi.identifiers import make_label_id
 from sightline.api.mvi.lookup import File, make_dataset_id
-from sightline.api.mvi.naming import find_category, make_category_id
+from sightline.api.mvi.naming import CategoryIds, find_category
 from sightline.core.annotations import Annotation, Ring
 from sightline.core.errors import InvalidInput
 from sightline.data.editing import Label
@@ -19,20 +19,19 @@ GENERATE_TYPES = {"human": "manual", "model": "auto"}
 MORE_IN_V1 = "GET /v1/datasets/NAME/items/POSITION has it as it is"
 
 
-def describe_labels(file: File) -> list[dict[str, Any]]:
+def describe_labels(file: File, ids: CategoryIds) -> list[dict[str, Any]]:
     """The object labels of a picture as they are answered."""
-    ids = {category.name: category.id for category in file.dataset.categories}
     return [describe_label(file, label, ids) for label in file.item.labels if label.annotation.geometry != "image"]
 
 
-def describe_label(file: File, label: Label, category_ids: dict[str, int]) -> dict[str, Any]:
+def describe_label(file: File, label: Label, ids: CategoryIds) -> dict[str, Any]:
     """One object label as it is answered."""
     annotation = label.annotation
     row: dict[str, Any] = {
         "_id": make_label_id(file.id, label.id),
         "file_id": file.id,
         "dataset_id": make_dataset_id(file.dataset.name),
-        "tag_id": make_category_id("tags", file.dataset.name, category_ids[annotation.category]),
+        "tag_id": ids.find("tags", annotation.category),
         "name": annotation.category,
         "generate_type": GENERATE_TYPES[annotation.origin],
         "bnd_box": describe_box(annotation),

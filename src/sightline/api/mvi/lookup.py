@@ -125,12 +125,21 @@ def find_item(indexes: FileIndexes, dataset: Dataset, half: str) -> LabelledItem
     return item if find_half(make_file_id(dataset.name, item.file_name, item.blob)) == half else None
 
 
-def walk_rows(dataset: Dataset, category: str | None = None) -> Iterator[ItemRow]:
-    """All pictures of a dataset, page by page. Args: category: only those with a label of it."""
+def walk_rows(dataset: Dataset) -> Iterator[ItemRow]:
+    """All pictures of a dataset, page by page."""
     cursor: int | None = 0
     while cursor is not None:
-        page = dataset.list_items(category=category, cursor=cursor, limit=MAX_PAGE)
+        page = dataset.list_items(cursor=cursor, limit=MAX_PAGE)
         yield from page.items
+        cursor = page.next_cursor
+
+
+def walk_items(dataset: Dataset) -> Iterator[LabelledItem]:
+    """All pictures of a dataset with their labels, page by page."""
+    cursor: int | None = 0
+    while cursor is not None:
+        page = dataset.list_items(cursor=cursor, limit=MAX_PAGE)
+        yield from dataset.read_items([row.position for row in page.items])
         cursor = page.next_cursor
 
 

@@ -28,6 +28,22 @@ def make_category_id(noun: Noun, dataset: str, category_id: int) -> str:
     return make_id(noun, dataset, str(category_id))
 
 
+class CategoryIds:
+    """The ids of a dataset's categories by name, made once for many labels."""
+
+    def __init__(self, dataset: Dataset) -> None:
+        self._dataset = dataset
+        self._made: dict[Noun, dict[str, str]] = {}
+
+    def find(self, noun: Noun, name: str) -> str:
+        """The id of a category, as the name of whole pictures or of objects."""
+        if name not in self._made.get(noun, ()):  # not looked up yet, or renamed since
+            self._made[noun] = {
+                category.name: make_category_id(noun, self._dataset.name, category.id) for category in self._dataset.categories
+            }
+        return self._made[noun][name]
+
+
 def find_category(noun: Noun, dataset: Dataset, wanted: str) -> Category:
     """The category of an id. Raises: NotFound."""
     for category in dataset.categories:

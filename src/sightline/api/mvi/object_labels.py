@@ -22,8 +22,9 @@ from sightline.api.mvi.lookup import (
     find_file,
     find_item,
     make_file_id,
-    walk_rows,
+    walk_items,
 )
+from sightline.api.mvi.naming import CategoryIds
 from sightline.api.mvi.queries import split_list
 from sightline.api.people import PersonOf
 from sightline.core.errors import NotFound, Unsupported
@@ -79,7 +80,8 @@ FilterOf = Annotated[Filter, Depends(read_filter)]
 @router.get("/object-labels")
 def list_labels(dataset: DatasetOf, indexes: IndexesOf, wanted: FilterOf) -> Response:
     """Boxes, polygons and masks of all pictures, in their order. A mask is told by its outline. `model_id` is refused."""
-    rows = [row for file in walk_files(dataset, indexes, wanted) for row in describe_labels(file) if wanted.fits(row)]
+    ids, files = CategoryIds(dataset), walk_files(dataset, indexes, wanted)
+    rows = [row for file in files for row in describe_labels(file, ids) if wanted.fits(row)]
     return answer(wanted.cut(rows))
 
 
@@ -113,7 +115,7 @@ def delete_label_of_dataset(dataset: DatasetOf, indexes: IndexesOf, person: Pers
 @router.get("/files/{file_id}/object-labels")
 def list_labels_of_file(file: FileOf, wanted: FilterOf) -> Response:
     """Boxes, polygons and masks of a picture."""
-    return answer(wanted.cut([row for row in describe_labels(file) if wanted.fits(row)]))
+    return answer(wanted.cut([row for row in describe_labels(file, CategoryIds(file.dataset)) if wanted.fits(row)]))
 
 
 @router.post("/files/{file_id}/object-labels")
@@ -151,7 +153,7 @@ def delete_label_of_file(file: FileOf, person: PersonOf, label_id: str) -> Respo
 @router.get("/files/{file_id}/labels")
 def read_all_labels(file: FileOf) -> Response:
     """The object labels of a picture, as `object-labels` has them."""
-    return answer(describe_labels(file))
+    return answer(describe_labels(file, CategoryIds(file.dataset)))
 
 
 @router.post("/files/{file_id}/labels")
@@ -172,9 +174,9 @@ def walk_files(dataset: Dataset, indexes: FileIndexes, wanted: Filter) -> Iterat
     if wanted.file_ids is not None:
         yield from (find_file(indexes, dataset, file_id) for file_id in wanted.file_ids)
         return
-    for row in walk_rows(dataset):
-        if row.annotation_count:
-            yield File(dataset, make_file_id(dataset.name, row.file_name, row.blob), dataset.read_item(row.position))
+    for item in walk_items(dataset):
+        if item.labels:
+            yield File(dataset, make_file_id(dataset.name, item.file_name, item.blob), item)
 
 
 def find_file_of_label(dataset: Dataset, indexes: FileIndexes, label_id: str) -> File:
@@ -195,7 +197,7 @@ def find_label(file: File, label_id: str) -> tuple[File, Label]:
 
 def show(file: File, label: Label) -> Response:
     """One label as it is answered."""
-    return answer(describe_label(file, label, {category.name: category.id for category in file.dataset.categories}))
+    return answer(describe_label(file, label, CategoryIds(file.dataset)))
 
 
 def change(file: File, label_id: str, body: bodies.LabelChange, author: str) -> Response:
@@ -218,10 +220,11 @@ def remove(file: File, label_id: str, author: str) -> Response:
 def remove_labels(file: File, wanted: Filter, author: str) -> int:
     """Take away the labels of a picture that are meant. Returns: how many these were."""
     meant: list[Operation] = []
+    ids = CategoryIds(file.dataset)
 
     def make(item: LabelledItem) -> list[Operation]:
         meant.clear()
-        fitting = {row["_id"] for row in describe_labels(file._replace(item=item)) if wanted.fits(row)}
+        fitting = {row["_id"] for row in describe_labels(file._replace(item=item), ids) if wanted.fits(row)}
         meant.extend(Remove(id=label.id) for label in item.labels if make_label_id(file.id, label.id) in fitting)
         return meant
 
