@@ -22,9 +22,11 @@ from sightline.data.items import Item
 from sightline.data.splits import SplitDrawer, check_rule, parse_fractions
 from sightline.data.unique_names import UniqueNames
 from sightline.data.versions import UNSPLIT, DatasetVersion, check_split, sort_splits
+from sightline.store.added_videos import rename_videos
 
 THERE_ALREADY = "the dataset has a picture of the same bytes already, which stays as it is"
 OTHER_GROUND = "its labels mean something else by a pixel without a mask; the dataset's meaning holds"
+OTHER_VIDEO = "the dataset has another video of this name, so this one gets another"
 RENAMED = "the dataset has another picture of this file name, renamed"
 DRAWN = "no splits of their own: drawn in the dataset's shares"
 
@@ -81,6 +83,7 @@ class Revision:
         self.moved = _mark(index, changes.moved, base.name) & ~is_there & ~self.removed
         self._left_out = np.zeros(0, bool)
         self._names: dict[int, str] = {}  # new ones, by position in `added`
+        self._videos: dict[str, str] = {}  # new names of videos
         self._splits: list[str | None] | None = None
         if changes.added is not None:
             self._left_out = index.find_blobs(changes.added.load_index())
@@ -127,13 +130,17 @@ class Revision:
             if not self._left_out[position]:
                 name = self._names.get(position, item.file_name)
                 split = item.split if self._splits is None else self._splits[position]
-                yield replace(item, file_name=name, split=split)
+                video = self._name_video(item)
+                yield replace(item, file_name=name, split=split, source_video=video)
 
     def _look_at_added(self, added: DatasetVersion, index: ItemIndex, report: ConversionReport) -> None:
         """Give names and splits to what comes, and tell what becomes of it."""
         taken = UniqueNames()
         for name in index.file_names:
             taken.take(name.as_py(), None)
+        self._videos = rename_videos(index, added.load_index())
+        for old, new in self._videos.items():
+            report.change("file", OTHER_VIDEO, f"{old} -> {new}")
         shares = self._find_shares(added)
         videos = self._base.find_video_splits() if shares else {}
         differs = added.manifest.unlabelled_pixels != self._base.manifest.unlabelled_pixels
@@ -147,21 +154,28 @@ class Revision:
                 continue
             if differs and any(annotation.geometry in ("polygons", "mask") for annotation in item.annotations):
                 report.warn("image", OTHER_GROUND, item.file_name)
-            name = taken.take(item.file_name, item.split)
+            video = self._name_video(item)
+            wanted = _name_frame(item, video)
+            name = taken.take(wanted, item.split)
             if name != item.file_name:
                 self._names[position] = name
+            if name != wanted:
                 report.change("image", RENAMED, f"{item.file_name} -> {name}")
-            if item.source_video in videos:
-                splits[position] = videos[item.source_video]
+            if video in videos:
+                splits[position] = videos[video]
             else:
                 labels = (added.categories.index(annotation.category) for annotation in item.annotations)
-                drawer.add(item.blob, labels, item.source_video)
+                drawer.add(item.blob, labels, video)
                 drawn.append(position)
         if shares:
             for position, split in zip(drawn, drawer.draw_further(shares, self._make_seed()), strict=True):
                 splits[position] = split
             self._splits = splits
             self._tell_shares(shares, len(drawn), report)
+
+    def _name_video(self, item: Item) -> str | None:
+        """The video that an added item is a frame of, under the name that it has here."""
+        return None if item.source_video is None else self._videos.get(item.source_video, item.source_video)
 
     def _find_shares(self, added: DatasetVersion) -> dict[str, float]:
         """Shares to draw splits in; empty when those of the source stay."""
@@ -181,6 +195,13 @@ class Revision:
     def _make_seed(self) -> int:
         """Another for each version that is revised: with one for all, pictures that come singly would fall alike."""
         return int(np.random.SeedSequence([self._changes.seed, int(self._base.id, 16)]).generate_state(1)[0])
+
+
+def _name_frame(item: Item, video: str | None) -> str:
+    """The file name of a frame whose video has this name now: an import names a frame by its video, as if by a folder."""
+    if item.source_video is None or not item.file_name.startswith(f"{item.source_video}/"):
+        return item.file_name
+    return f"{video}{item.file_name.removeprefix(item.source_video)}"
 
 
 def _mark(index: ItemIndex, pictures: Mapping[int, str], name: str) -> NDArray[np.bool_]:
