@@ -4,9 +4,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from cli_fixtures import write_brightness_model
 from platform_process import Platform, Watch
 from playwright.sync_api import Locator, Page, expect
 
+from sightline.core.folders import read_manifest
+from sightline.core.manifests import ModelManifest, compute_manifest_id
+from sightline.core.workspace import Workspace
 from sightline.imaging.files.reading import encode_image
 
 pytestmark = pytest.mark.slow
@@ -146,3 +150,24 @@ def test_a_page_of_yesterday_removes_nothing(gallery: Page, platform: Platform, 
     expect(gallery.get_by_role("dialog").get_by_role("alert")).to_contain_text("is another by now, so nothing was changed")
     expect(list_pictures(gallery)).to_have_count(7)
     watch.forget_refusals("409")
+
+
+def test_a_whole_dataset_and_a_model_are_removed_and_come_back_by_a_move(gallery: Page, platform: Platform) -> None:
+    made = write_brightness_model(platform.workspace / "made")
+    model = Workspace(platform.workspace).place("models", "bright", compute_manifest_id(read_manifest(made, ModelManifest)))
+    model.parent.mkdir(parents=True)
+    made.rename(model)
+    Workspace(platform.workspace).set_latest(model)
+    dialog = gallery.get_by_role("dialog")
+    gallery.get_by_role("button", name="Remove dataset").click()
+    expect(dialog).to_contain_text("with all its versions and edits")
+    dialog.get_by_role("button", name="Remove").click()
+    expect(gallery.get_by_role("heading", name="Start with your pictures")).to_be_visible()
+    gallery.goto(f"{platform.url}/models/bright/{model.name}")
+    gallery.get_by_role("button", name="Remove model").click()
+    dialog.get_by_role("button", name="Remove").click()
+    expect(gallery.get_by_role("heading", name="No models yet")).to_be_visible()
+    (removed,) = platform.workspace.glob("trash/*/datasets/cells")
+    removed.rename(platform.workspace / "datasets/cells")
+    gallery.goto(f"{platform.url}/datasets/cells")
+    expect(list_pictures(gallery)).to_have_count(8)

@@ -9,6 +9,7 @@ import { ErrorNotice } from "../../ui/notice";
 import { PageDrop } from "../../ui/page-drop";
 import { Skeleton } from "../../ui/skeleton";
 import { readDropped } from "../datasets/dropped-files";
+import { RemoveThing } from "../removing/remove-thing";
 import { NotFoundPage } from "../session/not-found";
 import { AddPictures } from "./add-pictures";
 import { CategoriesPanel } from "./categories-panel";
@@ -95,6 +96,7 @@ export function GalleryPage() {
           <aside className={styles.side} aria-label="Categories and versions">
             <CategoriesPanel dataset={dataset.data} />
             <VersionsPanel dataset={dataset.data} />
+            <RemoveThing thing={{ shelf: "datasets", name }} noun="dataset" list="/" />
           </aside>
         )}
       </div>

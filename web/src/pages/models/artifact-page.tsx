@@ -26,7 +26,14 @@ export function ArtifactPage() {
   const artifacts = useArtifacts();
   const artifact = findMade(artifacts.data?.artifacts ?? [], name, id);
   return (
-    <MadeFrame noun="artifact" list="/artifacts" name={name} found={artifact} query={artifacts}>
+    <MadeFrame
+      noun="artifact"
+      list="/artifacts"
+      name={name}
+      found={artifact}
+      removable={{ shelf: "artifacts", name, id }}
+      query={artifacts}
+    >
       {(found) => <Content artifact={found} />}
     </MadeFrame>
   );

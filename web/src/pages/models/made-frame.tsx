@@ -1,12 +1,14 @@
 import type { ReactNode } from "react";
 import { Link } from "react-router";
 import { useSession } from "../../api/hooks";
+import type { Removable } from "../../api/removing";
 import { Button, buttonClass } from "../../ui/button";
 import { EmptyState } from "../../ui/empty-state";
 import { Frame } from "../../ui/frame";
 import { ErrorNotice } from "../../ui/notice";
 import { Page } from "../../ui/page";
 import { Skeleton } from "../../ui/skeleton";
+import { RemoveThing } from "../removing/remove-thing";
 import styles from "./made-frame.module.css";
 
 type Props<T> = {
@@ -15,19 +17,24 @@ type Props<T> = {
   list: string;
   name: string;
   found: T | undefined;
+  /** Where it can be removed from; a deployment is ended in another way. */
+  removable?: Removable;
   query: { readonly isPending: boolean; readonly error: Error | null; readonly refetch: () => unknown };
   children: (found: T) => ReactNode;
 };
 
 /** The page of one thing that was made: while it is looked for, when it is gone, and its content. */
-export function MadeFrame<T>({ noun, list, name, found, query, children }: Props<T>) {
+export function MadeFrame<T>({ noun, list, name, found, removable, query, children }: Props<T>) {
   const session = useSession();
   return (
     <Frame title={name} author={session.data?.author}>
       <Page>
-        <p className={styles.back}>
-          <Link to={list}>All {noun}s</Link>
-        </p>
+        <div className={styles.top}>
+          <Link className={styles.back} to={list}>
+            All {noun}s
+          </Link>
+          {found !== undefined && removable && <RemoveThing thing={removable} noun={noun} list={list} />}
+        </div>
         {query.error && !found && (
           <ErrorNotice error={query.error} action={<Button onClick={() => query.refetch()}>Try again</Button>} />
         )}

@@ -26,7 +26,14 @@ export function ModelPage() {
   const models = useModels();
   const model = findMade(models.data?.models ?? [], name, id);
   return (
-    <MadeFrame noun="model" list="/models" name={name} found={model} query={models}>
+    <MadeFrame
+      noun="model"
+      list="/models"
+      name={name}
+      found={model}
+      removable={{ shelf: "models", name, id }}
+      query={models}
+    >
       {(found) => <Content model={found} />}
     </MadeFrame>
   );

@@ -19,7 +19,14 @@ export function ReportPage() {
   const reports = useReports();
   const report = findMade(reports.data?.reports ?? [], name, id);
   return (
-    <MadeFrame noun="report" list="/reports" name={name} found={report} query={reports}>
+    <MadeFrame
+      noun="report"
+      list="/reports"
+      name={name}
+      found={report}
+      removable={{ shelf: "reports", name, id }}
+      query={reports}
+    >
       {(found) => <Content report={found} />}
     </MadeFrame>
   );
