@@ -257,8 +257,7 @@ def test_training_on_labels_of_another_task_is_refused_before_any_work(run: Run,
     refused = run("train", "boxes", "--task", "semantic", "--budget", "1it")
     assert refused.code == 2 and "expected masks or polygons" in refused.err
     refused = run("train", "boxes", "--task", "segmentation", "--budget", "1it")
-    tasks = "classification, multilabel, detection, instance, semantic"
-    assert refused.code == 2 and f"expected a task of {tasks}, got" in refused.err
+    assert refused.code == 2 and "expected a task of classification, multilabel, detection, instance, semantic" in refused.err
     refused = run("train", "boxes", "--task", "detection", "--budget", "1it", "--val-split", "valid")
     assert refused.code == 3 and "there is train, val, test" in refused.err
 
