@@ -1,10 +1,12 @@
+import msgspec
 import numpy as np
 import pytest
 
+from sightline.core.annotations import Annotation
 from sightline.core.categories import Categories
 from sightline.core.errors import InvalidInput
-from sightline.imaging.masks import label_map_to_annotations
-from sightline.metrics.agreement import compare_predictions, pair_boxes
+from sightline.imaging.masks import encode_mask, label_map_to_annotations
+from sightline.metrics.agreement import compare_predictions, pair_objects
 
 from .scenes import box, label
 
@@ -55,6 +57,21 @@ def test_boxes_agree_by_category_and_overlap():
     assert result.flipped == [0]
 
 
+def test_instances_agree_by_their_masks_and_not_by_their_bounds():
+    corner, cross = np.tri(10, dtype=bool), np.zeros((10, 10), bool)  # both reach from 0 to 10
+    cross[0], cross[:, 9] = True, True
+    one, same, other = (
+        Annotation(category="a", box_xyxy=(0, 0, 10, 10), mask=encode_mask(mask), confidence=0.9)
+        for mask in (corner, corner | np.eye(10, k=1, dtype=bool), cross)
+    )
+    result = compare("instance", [[one], [one]], [[same], [other]])
+    assert (result.label_agreement, result.flipped) == (pytest.approx(1 / 3), [1])  # the lost one and the false one are two
+    assert result.mean_iou == pytest.approx(55 / 64)
+    assert compare("detection", [[one]], [[other]]).flipped == []
+    bare = msgspec.structs.replace(one, mask=None)
+    assert compare("instance", [[bare]], [[other]]).flipped == []  # without a mask boxes are all that can be compared
+
+
 def test_boxes_that_are_not_shown_are_not_compared():
     before = [[box("a", (0, 0, 10, 10), confidence=0.9)]]
     after = [[box("a", (0, 0, 10, 10), confidence=0.8), box("b", (0, 0, 5, 5), confidence=0.1)]]
@@ -65,8 +82,8 @@ def test_boxes_that_are_not_shown_are_not_compared():
 def test_the_closest_boxes_are_matched_first_and_once():
     before = [box("a", (0, 0, 10, 10)), box("a", (0, 0, 10, 9))]
     after = [box("a", (0, 0, 10, 10))]
-    assert pair_boxes(before, after) == [(0, 0, pytest.approx(1.0))]
-    assert pair_boxes([], after) == []
+    assert pair_objects(before, after) == [(0, 0, pytest.approx(1.0))]
+    assert pair_objects([], after) == []
 
 
 def test_a_lost_and_a_false_object_in_two_places_are_two_changes():

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import msgspec
 import numpy as np
+from faster_coco_eval.core import mask as coco_mask
 
 from sightline.core.annotations import Annotation
 from sightline.core.categories import Categories
@@ -14,7 +15,7 @@ from sightline.imaging.masks import annotations_to_label_map, find_annotation_bo
 from sightline.metrics.semantic import BACKGROUND
 
 CONFIDENCE_MARGIN = 0.1  # by which a partner may be less sure than what is shown
-LEAST_IOU = 0.5  # two boxes speak of the same object from here on
+LEAST_IOU = 0.5  # two boxes, or masks, speak of the same object from here on
 FLIPPED_PIXEL_SHARE = 0.05  # a segmentation counts as flipped when more of the pixels that are shown changed
 
 
@@ -25,7 +26,7 @@ class Agreement(msgspec.Struct, frozen=True, kw_only=True):
         images: how many pictures were compared.
         label_agreement: share of the pictures (classification, multilabel), objects (detection, instance) or pixels (semantic)
             with the same label in both, of those that at least one of both shows. 1 when there is nothing to differ in.
-        mean_iou: mean IoU of the boxes that match; None for tasks without boxes or when none match.
+        mean_iou: mean IoU of the boxes (detection) or masks (instance) that match; None for other tasks or when none match.
         flipped: places, in the list of pictures, of those whose answer changed.
         parts: (agreeing, shown) of each picture: itself, its objects or its pixels.
         shown: how many of them at least one of both shows, in all pictures: where it is 0 there was nothing to compare; None
@@ -50,10 +51,10 @@ def compare_predictions(
 ) -> Agreement:
     """Compare two lists of predictions, one list of annotations a picture.
 
-    A picture's answer flips when: its first category changes (classification); its set of categories that are shown
-    changes (multilabel); an object shown by one has no partner of its category and IoU >= 0.5 in the other (detection,
-    instance); more than 5 % of the pixels that either shows change (semantic). A partner may be less sure by 0.1 than what is
-    shown: that an object slips from 0.51 to 0.49 is no other answer, that it is gone is one.
+    A picture's answer flips when: its first category changes (classification); its set of categories that are shown changes
+    (multilabel); an object shown by one has no partner of its category and IoU >= 0.5 in the other, of boxes (detection) or
+    masks (instance); more than 5 % of the pixels that either shows change (semantic). A partner may be less sure by 0.1 than
+    what is shown: that an object slips from 0.51 to 0.49 is no other answer, that it is gone is one.
 
     What neither side shows is not compared: pixels of the background, pictures without a label. Beside a background that fills
     most of the pixels, the loss of every defect would be a small change.
@@ -82,13 +83,15 @@ def compare_predictions(
     ious: list[float] = []
     counts = []
     for one, other in pairs:
-        agreeing, objects, matched = _count_objects(one, other, confidence_threshold)
+        agreeing, objects, matched = _count_objects(one, other, confidence_threshold, by_masks=task == "instance")
         ious += matched
         counts.append((agreeing, objects))
     return _summarise(counts, ious, largest_change=0.0)
 
 
-def _count_objects(before: Sequence[Annotation], after: Sequence[Annotation], threshold: float) -> tuple[int, int, list[float]]:
+def _count_objects(
+    before: Sequence[Annotation], after: Sequence[Annotation], threshold: float, by_masks: bool
+) -> tuple[int, int, list[float]]:
     """Objects of a picture that both sides have, those that at least one side has, and the IoU of the pairs.
 
     What one side shows and the other has not counts once for each such object; a lost and a false one in the same place, whose
@@ -96,10 +99,10 @@ def _count_objects(before: Sequence[Annotation], after: Sequence[Annotation], th
     """
     shown = [_pick_shown(side, threshold) for side in (before, after)]
     near = [_pick_shown(side, threshold - CONFIDENCE_MARGIN) for side in (before, after)]
-    kept, found = pair_boxes(shown[0], near[1]), pair_boxes(near[0], shown[1])
+    kept, found = pair_objects(shown[0], near[1], by_masks), pair_objects(near[0], shown[1], by_masks)
     lost = _leave_out(shown[0], [row for row, _, _ in kept])
     false = _leave_out(shown[1], [column for _, column, _ in found])
-    changed = len(lost) + len(false) - len(pair_boxes(lost, false, same_category=False))
+    changed = len(lost) + len(false) - len(pair_objects(lost, false, by_masks, same_category=False))
     agreeing = max(len(kept), len(found))  # they differ where one side shows what the other is a little less sure of
     return agreeing, agreeing + changed, [iou for _, _, iou in kept]
 
@@ -108,18 +111,22 @@ def _leave_out(annotations: Sequence[Annotation], places: Sequence[int]) -> list
     return [one for place, one in enumerate(annotations) if place not in places]
 
 
-def pair_boxes(
-    before: Sequence[Annotation], after: Sequence[Annotation], same_category: bool = True
+def pair_objects(
+    before: Sequence[Annotation], after: Sequence[Annotation], by_masks: bool = False, same_category: bool = True
 ) -> list[tuple[int, int, float]]:
     """Pairs of objects, one from either list, that have IoU >= 0.5 and, as a rule, one category; the closest pair first.
 
+    Args: by_masks: where all have one, masks overlap instead of boxes.
     Returns: (place in `before`, place in `after`, IoU) of each pair.
     """
     if not before or not after:
         return []
-    ious = box_iou(
-        *(np.array([find_annotation_box(one) or (0, 0, 0, 0) for one in side], np.float32) for side in (before, after))
-    )
+    if by_masks and all(one.mask is not None for one in (*before, *after)):
+        ious = _overlap_masks(before, after)
+    else:
+        ious = box_iou(
+            *(np.array([find_annotation_box(one) or (0, 0, 0, 0) for one in side], np.float32) for side in (before, after))
+        )
     if same_category:
         same = np.array([[one.category == other.category for other in after] for one in before])
         ious = np.where(same, ious, 0.0)
@@ -130,6 +137,15 @@ def pair_boxes(
         ious[row, :] = 0.0
         ious[:, column] = 0.0
     return paired
+
+
+def _overlap_masks(before: Sequence[Annotation], after: Sequence[Annotation]) -> np.ndarray:
+    """`(N, M)` IoU of each mask with each other mask."""
+    codes = [
+        [{"size": [one.mask.height, one.mask.width], "counts": one.mask.counts} for one in side if one.mask is not None]
+        for side in (before, after)
+    ]
+    return np.asarray(coco_mask.iou(*codes, [0] * len(after)), np.float64).reshape(len(before), len(after))
 
 
 def _summarise(counts: Sequence[tuple[int, int]], ious: Sequence[float], largest_change: float) -> Agreement:
