@@ -148,7 +148,8 @@ class _Handler(BaseHTTPRequestHandler):
             self.answer(404, b"{}", "application/json")
             return
         self.site.apply(self.site.datasets[place[1]][int(place[2])], body)
-        self.answer_json(self.site.describe(place[1], int(place[2])))
+        item = self.site.describe(place[1], int(place[2]))
+        self.answer_json({name: item[name] for name in ("revision", "state", "annotation_count", "seen_by")} | {"cleaned": []})
 
     def answer_item(self, name: str, position: int, part: str | None) -> None:
         scene = self.site.datasets[name][position]

@@ -77,13 +77,14 @@ def test_labels_come_as_they_were_imported_and_without_what_says_nothing(api: Te
 def test_an_edit_changes_labels_and_is_in_the_history(api: TestClient) -> None:
     answer = edit(api, 4, put(), put("new1", "dent", box_xyxy=None))
     assert answer.status_code == 200
-    item = answer.json()
+    written = answer.json()
+    assert written == {"revision": 1, "state": "labelled", "annotation_count": 2, "seen_by": None, "cleaned": []}
+    item = api.get(f"{ITEMS}/4").json()
     assert (item["revision"], item["state"], item["annotation_count"]) == (1, "labelled", 2)
     assert [(label["id"], label["annotation"]["category"]) for label in item["labels"]] == [
         ("new0", "scratch"),
         ("new1", "dent"),
     ]
-    assert api.get(f"{ITEMS}/4").json() == item
     (entry,) = api.get(f"{ITEMS}/4/edits").json()["edits"]
     assert (entry["revision"], entry["edit_id"], entry["author"]) == (1, "edit-000001", "ada")
     assert "scratch" in entry["summary"] and entry["made_at"].startswith("20")
@@ -93,6 +94,24 @@ def test_an_edit_changes_labels_and_is_in_the_history(api: TestClient) -> None:
 def test_an_edit_that_is_sent_twice_is_made_once(api: TestClient) -> None:
     assert edit(api, 4, put()).json() == edit(api, 4, put()).json()
     assert len(api.get(f"{ITEMS}/4/edits").json()["edits"]) == 1
+
+
+def test_the_answer_to_an_edit_tells_only_what_is_not_as_it_was_sent(api: TestClient) -> None:
+    over_the_edge, inside = put(box_xyxy=[-5, 2, 11, 12]), put("new1")
+    written = edit(api, 4, over_the_edge, inside).json()
+    (cleaned,) = written["cleaned"]
+    assert cleaned == {"id": "new0", "annotation": {"category": "scratch", "box_xyxy": [0, 2, 11, 12]}}
+    assert api.get(f"{ITEMS}/4").json()["labels"][0] == cleaned
+
+
+def test_the_answer_to_an_edit_is_as_small_as_the_edit_however_many_labels_there_are(api: TestClient) -> None:
+    ring = [value for step in range(20) for value in (10 + step, 10 + step % 7 + step / 3)] + [30, 40]
+    many = [put(f"label-{number:04}", polygons=[ring], box_xyxy=None) for number in range(3000)]
+    first = edit(api, 4, *many)
+    assert first.json()["annotation_count"] == 3000
+    second = edit(api, 4, put("one-more"), revision=1, edit_id="edit-000002")
+    assert len(api.get(f"{ITEMS}/4").content) > 1_000_000  # what it was before
+    assert len(first.content) < 300 and len(second.content) < 300
 
 
 def test_an_edit_of_an_older_revision_is_told_how_the_picture_is_now(api: TestClient) -> None:

@@ -117,9 +117,11 @@ def test_what_was_saved_outlives_a_killed_server(run: Run, workspace: Path) -> N
         edit = {"edit_id": "edit-000001", "revision": 0, "operations": [put]}
         saved = up.client.post(f"{item}/edits", json=edit)
         assert saved.status_code == 200
+        after = up.client.get(item).json()
+        assert after["revision"] == saved.json()["revision"] == before["revision"] + 1
         up.process.kill()
     with start(workspace) as up:
-        assert up.client.get(item).json() == saved.json() != before
+        assert up.client.get(item).json() == after != before
         assert up.client.post(f"{item}/edits", json=edit).json() == saved.json()  # the client did not know that it was saved
 
 

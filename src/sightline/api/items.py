@@ -4,15 +4,19 @@ from typing import Annotated, Any
 
 import msgspec
 from fastapi import APIRouter, Path, Query, Request
+from msgspec.structs import replace
 
 from sightline.api import schemas
 from sightline.api.parts import DatasetOf, PartsOf
 from sightline.api.people import Person, PersonOf
 from sightline.api.uploads import MORE_PICTURES, receive_pictures
-from sightline.data.editing import Operation
+from sightline.core.annotations import Annotation
+from sightline.data.editing import Operation, Put
 from sightline.store.datasets import MAX_PAGE, Dataset, ItemChanges
 
 PositionOf = Annotated[int, Path(ge=0, le=schemas.MOST, description="Place of the picture in the dataset, from 0.")]
+
+WRITTEN = ("revision", "state", "annotation_count", "seen_by")
 
 router = APIRouter(prefix="/v1/datasets/{name}/items", tags=["Pictures"])
 
@@ -64,14 +68,23 @@ def read_item(dataset: DatasetOf, position: PositionOf) -> Any:
 
 @router.post(
     "/{position}/edits",
-    response_model=schemas.LabelledItem,
+    response_model=schemas.WrittenEdit,
     response_model_exclude_defaults=True,
     responses={409: {"model": schemas.StaleProblem, "description": "The picture was edited meanwhile"}},
 )
 def append_edit(dataset: DatasetOf, person: PersonOf, position: PositionOf, edit: schemas.Edit) -> Any:
     """Change the labels of a picture. Sent again under the same `edit_id` it changes nothing more."""
     operations = msgspec.convert(edit.model_dump()["operations"], list[Operation])
-    return dataset.append_edit(position, edit.edit_id, edit.revision, operations, person.name, blob=edit.blob)
+    item = dataset.append_edit(position, edit.edit_id, edit.revision, operations, person.name, blob=edit.blob)
+    sent = {operation.id: operation.annotation for operation in operations if isinstance(operation, Put)}
+    cleaned = [label for label in item.labels if label.id in sent and is_cleaned(sent[label.id], label.annotation)]
+    return {**{name: getattr(item, name) for name in WRITTEN}, "cleaned": cleaned}
+
+
+def is_cleaned(sent: Annotation, kept: Annotation) -> bool:
+    """Whether an annotation is kept otherwise than it was sent; that an outline was given the box around it is no news."""
+    has_outline = sent.box_xyxy is None and (sent.polygons is not None or sent.mask is not None)
+    return sent != (replace(kept, box_xyxy=None) if has_outline else kept)
 
 
 @router.get("/{position}/edits", response_model=schemas.History)

@@ -292,6 +292,20 @@ class Filling(Answer):
     stale: list[int]
 
 
+class WrittenEdit(Answer):
+    """What became of a picture by an edit: its revision and state, and of its labels those that are not as the edit put them.
+
+    `cleaned`: what reached over the picture's edge was clipped; boxes that outlines were given are not told.
+    Where `revision` is not the next one, others wrote since.
+    """
+
+    revision: int
+    state: ItemState
+    annotation_count: int
+    seen_by: Viewer | None
+    cleaned: list[Label]
+
+
 class JournalEntry(Answer):
     """One edit of a picture. `made_at`: UTC, ISO 8601."""
 

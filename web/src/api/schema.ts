@@ -2325,6 +2325,28 @@ export interface components {
             videos: components["schemas"]["Video"][];
         };
         /**
+         * WrittenEdit
+         * @description What became of a picture by an edit: its revision and state, and of its labels those that are not as the edit put them.
+         *
+         *     `cleaned`: what reached over the picture's edge was clipped; boxes that outlines were given are not told.
+         *     Where `revision` is not the next one, others wrote since.
+         */
+        WrittenEdit: {
+            /** Revision */
+            revision: number;
+            /**
+             * State
+             * @enum {string}
+             */
+            state: "labelled" | "proposed" | "unlabelled";
+            /** Annotation Count */
+            annotation_count: number;
+            /** Seen By */
+            seen_by: ("human" | "model" | "nobody") | null;
+            /** Cleaned */
+            cleaned: components["schemas"]["Label"][];
+        };
+        /**
          * Prediction
          * @description What a Deployment found in a picture of this size, pixels.
          */
@@ -2747,7 +2769,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["LabelledItem"];
+                    "application/json": components["schemas"]["WrittenEdit"];
                 };
             };
             /** @description The picture was edited meanwhile */

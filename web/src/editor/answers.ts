@@ -1,17 +1,21 @@
 /** What became of an edit that was sent, read from the server's answer or from the want of one. */
 import type { LabelledItem } from "../labels/annotation";
-import type { Scheduler, SendOutcome } from "./ports";
+import type { Failure, Scheduler, SendOutcome, Written } from "./ports";
 
 /** No answer for so long counts as none; the edit is sent again under its name. */
 export const ANSWER_MS = 30_000;
 
-const LATE: SendOutcome = { kind: "unreachable", message: "the server did not answer in time" };
+const LATE: Failure = { kind: "unreachable", message: "the server did not answer in time" };
 
-/** Sorts an answer; `body` is what its JSON says, problem or item. */
+/** Sorts an answer; `body` is what its JSON says. */
 export function readOutcome(status: number, body: unknown): SendOutcome {
-  if (status >= 200 && status < 300) return { kind: "written", item: body as LabelledItem };
-  const problem = (body ?? {}) as { detail?: unknown; title?: unknown; present?: LabelledItem };
-  if (status === 409 && problem.present) return { kind: "stale", present: problem.present };
+  if (status >= 200 && status < 300) return { kind: "written", written: body as Written };
+  const { present } = (body ?? {}) as { present?: LabelledItem };
+  return status === 409 && present ? { kind: "stale", present } : readFailure(status, body);
+}
+
+function readFailure(status: number, body: unknown): Failure {
+  const problem = (body ?? {}) as { detail?: unknown; title?: unknown };
   const said = [problem.detail, problem.title].find((text) => typeof text === "string" && text !== "");
   const message = typeof said === "string" ? said : `the server answered ${status}`;
   // 0: there was no answer. What may pass by itself is tried again; anything else is the server's last word.
@@ -20,7 +24,7 @@ export function readOutcome(status: number, body: unknown): SendOutcome {
 }
 
 /** The outcome, or that there was none in time. Whoever asks may also reject: with the `status` of an answer, or for want of one. */
-export function waitForOutcome(ask: () => Promise<SendOutcome>, scheduler: Scheduler): Promise<SendOutcome> {
+export function waitForOutcome<Outcome>(ask: () => Promise<Outcome>, scheduler: Scheduler): Promise<Outcome | Failure> {
   return new Promise((resolve) => {
     const cancel = scheduler.after(ANSWER_MS, () => resolve(LATE));
     Promise.resolve()
@@ -33,7 +37,7 @@ export function waitForOutcome(ask: () => Promise<SendOutcome>, scheduler: Sched
   });
 }
 
-function readRejection(error: unknown): SendOutcome {
+function readRejection(error: unknown): Failure {
   const { status = 0, message = String(error) } = error as { status?: number; message?: string };
-  return readOutcome(status, { detail: message });
+  return readFailure(status, { detail: message });
 }

@@ -1,5 +1,5 @@
 /** What the editor needs from outside: the server, storage, clocks and chance. A browser gives them, or a test. */
-import type { LabelledItem, MaskRle, Operation } from "../labels/annotation";
+import type { Label, LabelledItem, MaskRle, Operation, Viewer } from "../labels/annotation";
 import type { CutRequest } from "./tool";
 
 /** One step on the way to the server; `edit_id` is its name for ever, so that sending it twice writes it once. */
@@ -14,12 +14,22 @@ export type Edit = {
   readonly operations: readonly Operation[];
 };
 
+/** What the server says of an edit that it wrote: the picture's revision, and the labels that are not as the edit put them. */
+export type Written = {
+  readonly revision: number;
+  readonly seen_by: Viewer | null;
+  readonly cleaned: readonly Label[];
+};
+
 /** What became of an edit that was sent. */
 export type SendOutcome =
-  /** 200/201: it is in the journal; the picture as it is now. */
-  | { readonly kind: "written"; readonly item: LabelledItem }
+  /** 200/201: it is in the journal. */
+  | { readonly kind: "written"; readonly written: Written }
   /** 409 with "present": the picture has another revision. */
   | { readonly kind: "stale"; readonly present: LabelledItem }
+  | Failure;
+
+export type Failure =
   /** 4xx for good (not 401, 408, 409 with "present", 429): the server's line. */
   | { readonly kind: "refused"; readonly message: string }
   /** No answer, 401, 408, 429 or 5xx: to be tried again; why, in words. */

@@ -3,6 +3,7 @@ import { EMPTY_DOCUMENT, type LabelDocument, type LabelledItem, type Operation }
 import { applyOperations, rebaseOperations, shareLabels } from "../labels/document";
 import { type Renames, renameLabels, renameOperations } from "../labels/renames";
 import type { UnsentEdit } from "./outbox";
+import type { Written } from "./ports";
 
 /** What the server has of a picture. */
 export type Confirmed = { readonly document: LabelDocument; readonly revision: number; readonly blob: string };
@@ -30,6 +31,25 @@ export class PictureQueue {
     const document = { labels: item.labels, seenBy: item.seen_by };
     const shared = shareLabels(this.confirmed?.document ?? EMPTY_DOCUMENT, document);
     this.confirmed = { document: shared, revision: item.revision, blob: item.blob };
+  }
+
+  /**
+   * Takes the server's word that it wrote the first edit, which does there what it does here. False: others wrote in between, so that
+   * the picture has to be asked for.
+   */
+  fold({ revision, seen_by, cleaned }: Written): boolean {
+    const { confirmed } = this;
+    if (!confirmed || revision > confirmed.revision + 1) return false;
+    // An answer that came meanwhile has the edit already.
+    if (revision <= confirmed.revision) return true;
+    const { labels } = applyOperations(confirmed.document, this.nextOperations());
+    const mended = new Map(cleaned.map((label) => [label.id, label]));
+    const document = {
+      labels: mended.size > 0 ? labels.map((label) => mended.get(label.id) ?? label) : labels,
+      seenBy: seen_by,
+    };
+    this.confirmed = { ...confirmed, document, revision };
+    return true;
   }
 
   /** The picture as the user sees it: the server's labels and every unsent edit that still makes sense on them. */

@@ -213,8 +213,9 @@ export class Sender {
     }
     this.#offline = null;
     if (outcome.kind === "written") {
+      // Where the picture is asked for in vain, the edit stays and is sent again, under its name.
+      if (!queue.fold(outcome.written) && !(await this.#load(queue))) return;
       queue.failures = 0;
-      queue.confirm(outcome.item);
       this.#finish(queue, edit);
       this.#listener.onPicture(queue.position);
     } else if (outcome.kind === "stale") {
@@ -252,12 +253,12 @@ export class Sender {
   async #load(queue: PictureQueue): Promise<boolean> {
     const { load, dataset, scheduler } = this.#ports;
     const outcome = await waitForOutcome(
-      async () => ({ kind: "written", item: await load(dataset, queue.position) }),
+      async () => ({ kind: "loaded" as const, item: await load(dataset, queue.position) }),
       scheduler,
     );
     if (outcome.kind === "unreachable") this.#fail(queue, outcome.message);
     if (outcome.kind === "refused") for (const edit of queue.edits) this.#park(queue, edit, outcome.message);
-    if (outcome.kind !== "written") return false;
+    if (outcome.kind !== "loaded") return false;
     queue.failures = 0;
     queue.confirm(outcome.item);
     this.#parkStrangers(queue);

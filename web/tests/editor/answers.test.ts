@@ -6,9 +6,11 @@ import { HandClock, makeWorld, settle } from "./world";
 
 const ITEM = makeWorld().server.item(0);
 
-test("what was written or is stale brings the picture", () => {
-  expect(readOutcome(200, ITEM)).toEqual({ kind: "written", item: ITEM });
-  expect(readOutcome(201, ITEM)).toEqual({ kind: "written", item: ITEM });
+const WRITTEN = { revision: 1, seen_by: null, cleaned: [] };
+
+test("what was written brings what the server cleaned, what is stale the picture", () => {
+  expect(readOutcome(200, WRITTEN)).toEqual({ kind: "written", written: WRITTEN });
+  expect(readOutcome(201, WRITTEN)).toEqual({ kind: "written", written: WRITTEN });
   expect(readOutcome(409, { title: "Conflict", present: ITEM })).toEqual({ kind: "stale", present: ITEM });
 });
 
@@ -33,7 +35,7 @@ test("whoever asks may reject, throw or stay silent", async () => {
   const clock = new HandClock();
   const told: SendOutcome[] = [];
   const wait = (ask: () => Promise<SendOutcome>) => waitForOutcome(ask, clock).then((outcome) => told.push(outcome));
-  wait(async () => ({ kind: "written", item: ITEM }));
+  wait(async () => ({ kind: "written", written: WRITTEN }));
   wait(() => Promise.reject(Object.assign(new Error("gone"), { status: 404 })));
   wait(() => {
     throw new TypeError("Failed to fetch");
@@ -41,7 +43,7 @@ test("whoever asks may reject, throw or stay silent", async () => {
   wait(() => new Promise(() => {}));
   await settle();
   expect(told).toHaveLength(3);
-  expect(told).toContainEqual({ kind: "written", item: ITEM });
+  expect(told).toContainEqual({ kind: "written", written: WRITTEN });
   expect(told).toContainEqual({ kind: "refused", message: "gone" });
   expect(told).toContainEqual({ kind: "unreachable", message: "Failed to fetch" });
   await clock.pass(ANSWER_MS);

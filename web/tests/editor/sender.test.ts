@@ -83,6 +83,40 @@ test("an edit whose answer was lost is sent again under its name and written onc
   expect(page.sender.state()).toEqual({ kind: "saved" });
 });
 
+test("of what was written, only what the server cleaned is told, and shown", async () => {
+  const { world, page } = start();
+  world.server.cleans = (operation) => (operation.kind === "put" && operation.id === "x" ? put("x", B) : operation);
+  page.edit([put("x"), put("y")]);
+  await world.clock.pass(1);
+  expect(page.documents.get(0)).toEqual(world.server.picture(0).document);
+  expect(page.documents.get(0)?.labels.map(({ annotation }) => annotation)).toEqual([B, A]);
+  page.edit([{ kind: "remove", id: "x" }]);
+  await world.clock.pass(1);
+  expect(world.server.requests.map((edit) => edit.revision)).toEqual([0, 1]);
+  expect(page.documents.get(0)).toEqual(world.server.picture(0).document);
+});
+
+test("where others wrote meanwhile, the picture is asked for, as often as it takes", async () => {
+  const world = makeWorld();
+  const { load } = world.server;
+  let isAway = true;
+  world.server.load = (dataset, position) => (isAway ? Promise.reject(new Error("away")) : load(dataset, position));
+  world.server.plan = (_, attempt) => (attempt === 1 ? "lose" : "answer");
+  const page = new Page(world);
+  page.open(world);
+  page.edit([put("x")]);
+  await world.clock.pass(1);
+  world.server.edit(0, [put("theirs")]);
+  await world.clock.pass(60_000);
+  expect(page.sender.state()).toMatchObject({ kind: "offline", waiting: 1 });
+  expect(page.ids()).toEqual(["x"]);
+  isAway = false;
+  await world.clock.pass(60_000);
+  expect(page.sender.state()).toEqual({ kind: "saved" });
+  expect(page.ids()).toEqual(["x", "theirs"]);
+  expect(world.server.picture(0).journal).toHaveLength(2);
+});
+
 test("while the server is away the page says since when, and waits longer and longer", async () => {
   const { world, page } = start();
   world.server.plan = () => "drop";

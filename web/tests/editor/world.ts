@@ -3,7 +3,7 @@ import type { CutOut, Edit, EditorPorts, KeptTexts, Scheduler, SendOutcome } fro
 import { emptyMask } from "../../src/geometry/masks";
 import { encodeMask } from "../../src/geometry/rle";
 import type { Annotation, Label, LabelDocument, LabelledItem, Operation } from "../../src/labels/annotation";
-import { applyOperations, findLabel } from "../../src/labels/document";
+import { applyOperations, findLabel, sameAnnotation } from "../../src/labels/document";
 
 /** Mulberry32: the same numbers for the same seed, 0 up to 1. */
 export function seeded(seed: number): () => number {
@@ -102,6 +102,8 @@ export class FakeServer {
   readonly requests: Edit[] = [];
   /** What happens to the next requests: "lose" the answer of one that was written, let it not arrive, stay silent, or a status. */
   plan: (edit: Edit, attempt: number) => "answer" | "lose" | "drop" | "silent" | number = () => "answer";
+  /** What the journal has instead of an operation. */
+  cleans: (operation: Operation) => Operation = (operation) => operation;
   refuses: (edit: Edit) => string | null = () => null;
 
   constructor(pictures: readonly (readonly Label[])[], blob = "blob") {
@@ -159,13 +161,25 @@ export class FakeServer {
   write(edit: Edit): SendOutcome {
     const { journal, document, blob } = this.picture(edit.position);
     if (edit.blob !== blob) return { kind: "refused", message: `another picture has place ${edit.position}` };
-    if (journal.some((entry) => entry.edit.edit_id === edit.edit_id))
-      return { kind: "written", item: this.item(edit.position) };
+    if (journal.some((entry) => entry.edit.edit_id === edit.edit_id)) return this.tell(edit);
     if (edit.revision !== journal.length) return { kind: "stale", present: this.item(edit.position) };
     const refusal = this.refuses(edit) ?? findUnknown(document, edit.operations);
     if (refusal) return { kind: "refused", message: refusal };
-    journal.push({ edit });
-    return { kind: "written", item: this.item(edit.position) };
+    journal.push({ edit: { ...edit, operations: edit.operations.map((operation) => this.cleans(operation)) } });
+    return this.tell(edit);
+  }
+
+  /** What the server answers of an edit that it wrote. */
+  tell(edit: Edit): SendOutcome {
+    const { labels, revision, seen_by } = this.item(edit.position);
+    const sent = new Map(
+      edit.operations.flatMap((one) => (one.kind === "put" ? [[one.id, one.annotation] as const] : [])),
+    );
+    const cleaned = labels.filter(({ id, annotation }) => {
+      const own = sent.get(id);
+      return own !== undefined && !sameAnnotation(own, annotation);
+    });
+    return { kind: "written", written: { revision, seen_by, cleaned } };
   }
 
   /** Of a box, all its pixels. */
