@@ -18,6 +18,7 @@ from sightline.core.trash import Removed, find_removable, move_to_trash
 from sightline.core.workspace import Shelf, Workspace
 from sightline.store.datasets import DatasetStore
 from sightline.store.jobs import Job, JobStore
+from sightline.store.settling import freeze_rest
 
 # The arguments of jobs that name something, and the shelves on which that may lie.
 NAMED: dict[str, tuple[Shelf, ...]] = {
@@ -88,8 +89,7 @@ def _freeze_rest(datasets: DatasetStore, name: str, author: str) -> None:
         dataset = datasets.open(name)
     except (NotFound, CorruptFile):  # damaged: what is left of it goes as it is
         return
-    if dataset.summarise().unfrozen_edits:
-        dataset.freeze(author)
+    freeze_rest(dataset, author)
 
 
 def _find_jobs(jobs: JobStore, shelf: Shelf, folders: list[Path]) -> Iterator[Job]:

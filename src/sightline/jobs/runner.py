@@ -31,6 +31,7 @@ from sightline.jobs.running import RunningJob, find_process, start_process
 from sightline.jobs.server_lock import ServerLock
 from sightline.store.datasets import DatasetStore
 from sightline.store.jobs import OPEN, WAITING, Job, JobState, JobStore
+from sightline.store.settling import freeze_rest
 
 MAX_RESTARTS = 3
 KEPT_JOBS = 500  # that have ended
@@ -133,8 +134,7 @@ class JobRunner:
             return prepared
         dataset = self.datasets.open(name)
         with self._freezing:  # two jobs that are asked for at once freeze it once
-            if dataset.summarise().unfrozen_edits:
-                dataset.freeze(author)
+            freeze_rest(dataset, author)
         return kind.prepare(arguments, self.workspace)
 
     def cancel(self, job_id: str) -> Job:
