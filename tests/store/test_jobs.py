@@ -85,3 +85,14 @@ def test_of_those_that_ended_the_newest_are_kept(store):
     assert store.remove_ended(2) == []
     assert [job.number for job in store.list().jobs] == [4, 3, 2]
     assert store.add("train", {}, "me").number == 5
+
+
+def test_a_job_is_forgotten_once_it_has_ended(store):
+    job = store.add("train", {}, "me")
+    with pytest.raises(Conflict, match="cancel it first"):
+        store.remove(job.id)
+    store.change(job.id, OPEN, state="cancelled")
+    store.remove(job.id)
+    with pytest.raises(NotFound):
+        store.remove(job.id)
+    assert store.add("train", {}, "me").number == 2  # numbers are not given twice

@@ -162,6 +162,11 @@ class JobRunner:
         self._wake()
         return stopped
 
+    def remove(self, job_id: str) -> None:
+        """Forget a job that has ended, with its files. Raises: NotFound; Conflict for one that waits or runs."""
+        self.store.remove(job_id)
+        self.folder(job_id).remove()
+
     def folder(self, job_id: str) -> JobFolder:
         """The files of a job."""
         return JobFolder(self._root, job_id)

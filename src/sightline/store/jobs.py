@@ -158,6 +158,14 @@ class JobStore:
             connection.execute(update(JOBS).where(JOBS.c.id == job_id).values(values))
             return _read(connection, job_id)
 
+    def remove(self, job_id: str) -> None:
+        """Forget a job that has ended. Raises: NotFound; Conflict for one that waits or runs."""
+        with self._database.write() as connection:
+            job = _read(connection, job_id)
+            if not job.has_ended:
+                raise Conflict(f"expected a job that has ended, got {job_id}, whose state is {job.state}; cancel it first")
+            connection.execute(delete(JOBS).where(JOBS.c.id == job_id))
+
     def remove_ended(self, keep: int) -> Sequence[str]:
         """Forget all that have ended but the newest `keep`. Returns: their ids."""
         ended = select(JOBS.c.id).where(JOBS.c.state.not_in(OPEN)).order_by(JOBS.c.number.desc()).offset(keep)
