@@ -35,7 +35,7 @@ class Ids:
         self.tag = mvi.object_tags.report(self.dataset)[0]["_id"]
         self.category = mvi.categories.report(self.dataset)[0]["_id"]
         self.label = mvi.object_labels.report(self.dataset, self.file)[0]["_id"]
-        self.model = mvi.trained_models.report()[0]["_id"]
+        self.model, self.old_model = [model["_id"] for model in mvi.trained_models.report()]
         self.webapi = mvi.deployed_models.report()[0]["_id"]
         self.picture = str(folder / "picture.png")
 
@@ -68,6 +68,7 @@ WORKS: dict[str, Call] = {
     "datasets.import_dataset": lambda mvi, ids: mvi.datasets.import_dataset(ids.archive),
     "datasets.export": lambda mvi, ids: mvi.datasets.export(ids.dataset, ids.place("out.zip")),
     "datasets.clone": lambda mvi, ids: mvi.datasets.clone(ids.dataset, "cloned"),
+    "datasets.delete": lambda mvi, ids: mvi.datasets.delete(ids.new_dataset),
     "files.report": lambda mvi, ids: mvi.files.report(ids.dataset),
     "files.upload": lambda mvi, ids: mvi.files.upload(ids.dataset, [ids.picture]),
     "files.action": lambda mvi, ids: mvi.files.action(
@@ -107,6 +108,7 @@ WORKS: dict[str, Call] = {
     "trained_models.update": lambda mvi, ids: mvi.trained_models.update(ids.model, production_status="untested"),
     "trained_models.download_asset": lambda mvi, ids: mvi.trained_models.download_asset(ids.model, "onnx", ids.place("m.onnx")),
     "trained_models.export": lambda mvi, ids: mvi.trained_models.export(ids.model, ids.place("m.zip")),
+    "trained_models.delete": lambda mvi, ids: mvi.trained_models.delete(ids.old_model),
     "deployed_models.create": lambda mvi, ids: mvi.deployed_models.create(ids.model, "another"),
     "deployed_models.report": lambda mvi, ids: mvi.deployed_models.report(),
     "deployed_models.show": lambda mvi, ids: mvi.deployed_models.show(ids.webapi),
@@ -161,8 +163,6 @@ REFUSED: dict[str, Call] = {
 }
 OTHERS: dict[str, tuple[Call, int, str]] = {
     "dl_tasks.action": (lambda mvi, ids: mvi.dl_tasks.action(ids.new_task, action="stop"), 409, "cancel it"),
-    "datasets.delete": (lambda mvi, ids: mvi.datasets.delete(ids.dataset), 405, "Method"),
-    "trained_models.delete": (lambda mvi, ids: mvi.trained_models.delete(ids.model), 405, "Method"),
 }
 BROKEN = {
     "files.download": "puts https:// before an address that has http:// already: test_files.py",
@@ -173,7 +173,8 @@ BROKEN = {
 
 @pytest.fixture
 def ids(mvi: Base, running_parts: Parts, workspace: Workspace, tmp_path: Path) -> Ids:
-    shelve_model(workspace, tmp_path / "models", "found")
+    for name in ("found", "old"):
+        shelve_model(workspace, tmp_path / "models", name)
     deploy_artifact(write_halves(tmp_path / "made" / "halves"), "seen", workspace.deployments)
     running_parts.accounts.users.add("eve", "editor", PASSWORD)
     (tmp_path / "picture.png").write_bytes(encode_image(paint(11), "png"))

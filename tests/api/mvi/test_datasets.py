@@ -60,6 +60,24 @@ def test_what_a_dataset_cannot_become_is_refused(mvi: Base) -> None:
     assert mvi.datasets.update(row["_id"], name="other") is None and "clone" in fault(mvi)
 
 
+def test_a_dataset_is_removed_and_its_name_can_be_given_again(mvi: Base, running_parts: Parts) -> None:
+    (row,) = mvi.datasets.report()
+    file = mvi.files.report(row["_id"])[0]
+    assert mvi.datasets.delete(row["_id"]) == {"result": "success"}
+    assert mvi.datasets.report() == [] and list((running_parts.workspace.root / "trash").iterdir())
+    assert mvi.datasets.delete(row["_id"]) is None and fault(mvi).startswith("Could not find dataset")
+    assert mvi.files.delete(row["_id"], file["_id"]) is None and fault(mvi).startswith("Unknown dataset")
+    again = mvi.datasets.create("parts")["dataset_id"]
+    assert again == row["_id"] and mvi.files.report(again) == []
+
+
+@pytest.mark.usefixtures("idle")
+def test_a_dataset_that_a_training_works_on_is_not_removed(mvi: Base) -> None:
+    (row,) = mvi.datasets.report()
+    mvi.dl_tasks.create("m", row["_id"], "cod")
+    assert mvi.datasets.delete(row["_id"]) is None and mvi.status_code() == 409 and "cancel it" in fault(mvi)
+
+
 def test_a_clone_has_the_labels_as_they_are_now(mvi: Base, running_parts: Parts) -> None:
     (row,) = mvi.datasets.report()
     first = mvi.files.report(row["_id"], sortby="original_file_name")[0]

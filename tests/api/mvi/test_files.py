@@ -68,7 +68,7 @@ def test_pictures_and_thumbnails_are_where_the_client_looks_for_them(mvi: Base, 
     mvi.server.get(f"{place}/thumbnails/{file['_id']}.jpg")
     assert mvi.raw_http_response().headers["content-type"] == "image/jpeg"
     assert decode_image(mvi.raw_http_response().content).shape == (HEIGHT, WIDTH, 3)
-    for path in (f"{place}/thumbnails/{file['_id']}.png", f"{place}/files/{UNKNOWN}.png"):
+    for path in (f"{place}/thumbnails/{UNKNOWN}.jpg", f"{place}/files/{UNKNOWN}.png", f"{place}/files/x"):
         assert mvi.server.get(path) is None
         assert mvi.status_code() == 404 and mvi.json()["fault"].startswith("Could not find file")
 

@@ -41,6 +41,17 @@ def test_a_model_is_found_by_the_training_that_made_it(mvi: Base, model: Path, r
     running_parts.jobs.store.change(job.id, ("queued",), state="succeeded", made=made)
     assert mvi.dl_tasks.show(task)["status"] == "trained"
     assert mvi.trained_models.show(task)["_id"] == mvi.trained_models.report()[0]["_id"] != task
+    assert mvi.trained_models.delete(task) == {"result": "success"}
+    assert mvi.trained_models.report() == [] == mvi.dl_tasks.report()
+
+
+def test_models_are_removed_together_and_counted(mvi: Base, model: Path, workspace: Workspace) -> None:
+    row = mvi.trained_models.report()[0]
+    answer = mvi.server.post("/trained-models/action", json={"action": "delete", "model_list": [row["_id"], UNKNOWN]})
+    assert answer == {"success_count": 1, "fail_count": 1, "result": "success"}
+    assert workspace.names("models") == [] and mvi.trained_models.delete(row["_id"]) is None
+    assert mvi.json()["fault"].startswith("Could not find trainedModel")
+    assert mvi.server.post("/trained-models/action", json={"action": "turn"}) is None
 
 
 def test_a_model_and_its_graph_are_given_away(mvi: Base, model: Path, tmp_path: Path) -> None:

@@ -12,9 +12,11 @@ from sightline.api.mvi.queries import PagingOf
 from sightline.api.mvi.receiving import import_archive
 from sightline.api.parts import Parts, PartsOf
 from sightline.api.people import Person, PersonOf
+from sightline.api.removing import remove
 from sightline.core.categories import Categories
 from sightline.core.errors import Conflict, InvalidInput, SightlineError, Unsupported
 from sightline.data.versions import DatasetVersion, VersionWriter
+from sightline.jobs.removing import Reference
 from sightline.store.datasets import Dataset
 
 NO_PROJECTS = "there are no project groups here; leave project_group_id empty"
@@ -62,6 +64,13 @@ def update_dataset(dataset: DatasetOf, parts: PartsOf, person: PersonOf, body: b
     if body.name is not None and body.name != dataset.name:
         raise Unsupported(f"a dataset keeps its name, {dataset.name!r}; clone it under another one")
     return answer(describe_dataset(person, parts, dataset) | SUCCESS)
+
+
+@router.delete("/{dataset_id}")
+def delete_dataset(dataset: DatasetOf, parts: PartsOf, person: PersonOf) -> Response:
+    """Move the dataset to the workspace's trash. Refused while a job works on it."""
+    remove(parts, Reference(shelf="datasets", thing=dataset.name), person.name)
+    return answer(SUCCESS)
 
 
 @router.post("/{dataset_id}/action")

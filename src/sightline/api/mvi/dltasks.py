@@ -92,11 +92,12 @@ def read_task(parts: PartsOf, task_id: str) -> Response:
 
 @router.delete("/{task_id}")
 def delete_task(parts: PartsOf, task_id: str) -> Response:
-    """Cancel a training that waits or runs. One that has ended is refused: it is forgotten by itself, the oldest first."""
+    """Cancel a training that waits or runs; forget one that has ended. Its model stays."""
     job = find_task(parts, task_id)
     if job.has_ended:
-        raise Unsupported("a training that has ended is forgotten by itself, the oldest first; its model can be removed")
-    parts.jobs.cancel(job.id)
+        parts.jobs.remove(job.id)
+    else:
+        parts.jobs.cancel(job.id)
     return answer(SUCCESS)
 
 

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from functools import partial
 from pathlib import PurePosixPath
-from typing import Any
+from typing import Annotated, Any
 
 import anyio.to_thread
-from fastapi import APIRouter
+from fastapi import APIRouter, Depends
 from starlette.responses import Response
 
 from sightline.api.mvi import bodies
@@ -28,14 +28,13 @@ from sightline.api.parts import Parts, PartsOf
 from sightline.api.people import PersonOf
 from sightline.api.pictures import read_and_make
 from sightline.core.annotations import Annotation
-from sightline.core.errors import InvalidInput, NotFound
+from sightline.core.errors import InvalidInput
 from sightline.data.editing import Label, Operation, Put, Remove
 from sightline.imaging.files.showing import ShownPicture, make_thumbnail
 from sightline.store.datasets import Dataset, LabelledItem
 
 THUMBNAIL_SIZE = 256
 LABEL_TYPES = {"labelled": "manual", "proposed": "auto", "unlabelled": None}
-THUMBNAIL_SUFFIX = ".jpg"
 
 router = APIRouter()
 
@@ -81,27 +80,25 @@ def act_on_file(file: FileOf, person: PersonOf, body: bodies.Action) -> Response
     return answer(SUCCESS)
 
 
+def open_upload(dataset: DatasetOf, indexes: IndexesOf, file_name: str) -> File:
+    """The picture that a file's name in `/uploads` stands for: `FILE_ID.jpg`, whatever its own kind. Raises: NotFound."""
+    return find_file(indexes, dataset, PurePosixPath(file_name).stem)
+
+
+UploadOf = Annotated[File, Depends(open_upload)]
+
+
 @router.get("/uploads/{owner}/datasets/{dataset_id}/files/{file_name}")
-async def download_file(dataset: DatasetOf, indexes: IndexesOf, parts: PartsOf, owner: str, file_name: str) -> Response:
+async def download_file(file: UploadOf, parts: PartsOf) -> Response:
     """The bytes of a picture, as they were imported. Whatever `owner` is named."""
-    file = find_file(indexes, dataset, PurePosixPath(file_name).stem)
-    content = await anyio.to_thread.run_sync(dataset.version.blobs.read, file.item.blob, limiter=parts.decoders)
-    headers = {"Content-Disposition": f"attachment; filename={file_name}"}
-    return Response(content, headers=headers, media_type="application/octet-stream")
+    content = await anyio.to_thread.run_sync(file.dataset.version.blobs.read, file.item.blob, limiter=parts.decoders)
+    return Response(content, headers={"Content-Disposition": "attachment"}, media_type="application/octet-stream")
 
 
-@router.get("/uploads/{owner}/datasets/{dataset_id}/thumbnails/{thumbnail_name}")
-async def download_thumbnail(
-    dataset: DatasetOf, indexes: IndexesOf, parts: PartsOf, owner: str, thumbnail_name: str
-) -> Response:
+@router.get("/uploads/{owner}/datasets/{dataset_id}/thumbnails/{file_name}")
+async def download_thumbnail(file: UploadOf, parts: PartsOf) -> Response:
     """A picture as a JPEG of at most 256 pixels."""
-    stem, dot, suffix = thumbnail_name.rpartition(".")
-    if dot + suffix != THUMBNAIL_SUFFIX:
-        raise NotFound(f"Could not find file {thumbnail_name[:100]}; thumbnails are FILE_ID{THUMBNAIL_SUFFIX}")
-    file = find_file(indexes, dataset, stem)
-    work = partial(
-        read_and_make, dataset, file.item, lambda content, most, name: make_thumbnail(content, THUMBNAIL_SIZE, most, name)
-    )
+    work = partial(read_and_make, file.dataset, file.item, make_small)
     shown = await anyio.to_thread.run_sync(work, limiter=parts.decoders)
     return Response(shown.content, media_type=shown.media_type)
 

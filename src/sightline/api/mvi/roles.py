@@ -8,7 +8,12 @@ from sightline.api.roles import RANKS
 from sightline.store.users import Role
 
 TRYING = ("POST /dlapis/{webapi_id}",)  # stores nothing
-REMOVING_WHOLE = ("DELETE /webapis/{webapi_id}",)
+REMOVING_WHOLE = (
+    "DELETE /datasets/{dataset_id}",
+    "DELETE /trained-models/{model_id}",
+    "POST /trained-models/action",
+    "DELETE /webapis/{webapi_id}",
+)
 
 
 def find_role(method: str, path: str) -> Role:

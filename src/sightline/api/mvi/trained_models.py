@@ -2,6 +2,7 @@
 
 import zipfile
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -9,7 +10,7 @@ from fastapi import APIRouter
 from starlette.responses import FileResponse, Response, StreamingResponse
 
 from sightline.api.mvi import bodies
-from sightline.api.mvi.answers import answer, read_moment
+from sightline.api.mvi.answers import SUCCESS, answer, read_moment
 from sightline.api.mvi.datasets import NO_PROJECTS
 from sightline.api.mvi.dltasks import find_usage, make_task_id, walk_trainings
 from sightline.api.mvi.identifiers import make_id
@@ -18,11 +19,13 @@ from sightline.api.mvi.outbox import Outbox
 from sightline.api.mvi.queries import PagingOf
 from sightline.api.parts import Parts, PartsOf
 from sightline.api.people import PersonOf
+from sightline.api.removing import remove
 from sightline.api.shelves import walk
-from sightline.core.errors import NotFound, SightlineError, Unsupported
+from sightline.core.errors import Conflict, InvalidInput, NotFound, SightlineError, Unsupported
 from sightline.core.folders import read_manifest
 from sightline.core.manifests import ModelManifest
 from sightline.core.workspace import ID_LENGTH
+from sightline.jobs.removing import Reference
 
 UNTESTED = "untested"
 NO_STATES = "models have no production status here; deploy the one that shall answer, under a name that stays"
@@ -86,6 +89,26 @@ def update_model(parts: PartsOf, person: PersonOf, model_id: str, body: bodies.M
     return answer(describe_model(found, person.name, name_datasets(parts)))
 
 
+@router.delete("/{model_id}")
+def delete_model(parts: PartsOf, person: PersonOf, model_id: str) -> Response:
+    """Move a Model to the trash, and forget its training; its Deployments go on. Refused while a job works on it."""
+    remove_model(parts, find_model(parts, model_id), person.name)
+    return answer(SUCCESS)
+
+
+@router.post("/action")
+def act_on_models(parts: PartsOf, person: PersonOf, body: bodies.Action) -> Response:
+    """`delete`: as `DELETE` does, each of `model_list`; those that are not there count as failed. No other action."""
+    if body.action != "delete":
+        raise InvalidInput(f"expected the action delete, got {body.action[:40]!r}; no other is known")
+    removed = 0
+    for model_id in dict.fromkeys(body.model_list):
+        with suppress(NotFound, Conflict):
+            remove_model(parts, find_model(parts, model_id), person.name)
+            removed += 1
+    return answer({"success_count": removed, "fail_count": len(body.model_list) - removed, **SUCCESS})
+
+
 @router.post("/import")
 def import_model() -> Response:
     """Refused: a network of others is run when it is imported, so that a person does it, with `sightline import`."""
@@ -133,6 +156,15 @@ def find_model(parts: Parts, model_id: str) -> FoundModel:
             folder = parts.workspace.find("models", f"{job.made['name']}@{job.made['id']}")
             return FoundModel(folder, read_manifest(folder, ModelManifest))
     raise NotFound(f"Could not find trainedModel {model_id[:100]}; GET /api/trained-models lists those there are")
+
+
+def remove_model(parts: Parts, found: FoundModel, author: str) -> None:
+    """Move a Model to the trash, and forget the training that made it. Raises: Conflict while a job works on it."""
+    remove(parts, Reference(shelf="models", thing=found.reference), author)
+    made = found.folder.parent.name, found.folder.name
+    for job in list(walk_trainings(parts)):
+        if job.made and (job.made["name"], job.made["id"]) == made:
+            parts.jobs.remove(job.id)
 
 
 def name_datasets(parts: Parts) -> dict[str, str]:

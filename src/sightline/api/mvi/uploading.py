@@ -1,6 +1,5 @@
 """`POST /api/datasets/ID/files`: pictures, videos or an archive join a dataset, and each says what became of it."""
 
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from sightline.api.people import PersonOf
 from sightline.api.uploads import PREFIX, check_room, run_import
 from sightline.core.annotations import Annotation
 from sightline.core.errors import InvalidInput, Unsupported
+from sightline.core.folders import compute_file_hash
 from sightline.core.temporary import temporary_folder
 from sightline.data.archives import is_archive
 from sightline.data.conversion import ConversionReport
@@ -105,7 +105,7 @@ def match_files(
     """The picture that each file is now, None where it is none; for an archive or a video each new picture of it."""
     by_blob = {row.blob: row for row in new}
     blobs = {
-        str(path.relative_to(files)): hashlib.sha256(path.read_bytes()).hexdigest()
+        str(path.relative_to(files)): compute_file_hash(path).sha256
         for path in paths
         if not is_archive(path) and path.suffix.lower() not in VIDEO_SUFFIXES
     }
