@@ -2,7 +2,7 @@
 
 import httpx
 import pytest
-from editor_page import draw_box, find_picture, objects, open_editor
+from editor_page import draw_box, find_picture, objects, open_editor, wait_until_ready
 from platform_process import Platform, Watch
 from playwright.sync_api import Page, expect
 
@@ -117,3 +117,24 @@ def test_proposals_are_gone_through_by_keys_and_the_rest_is_rejected_at_once(pag
     expect(page.get_by_text("All saved")).to_be_visible()
     (kept,) = platform.read_labels(7)
     assert (kept["id"], kept["annotation"].get("origin", "human")) == ("proposal-3", "human")
+
+
+def test_pictures_that_are_passed_by_are_not_loaded(page: Page, platform: Platform) -> None:
+    open_editor(page, platform.url, 0)
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    # As a held key does: as soon as a step is made, the next one.
+    page.evaluate(
+        """async () => {
+          for (let place = 1; place <= 6; place++) {
+            dispatchEvent(new KeyboardEvent("keydown", { key: "f", code: "KeyF", repeat: place > 1 }));
+            while (!location.pathname.endsWith(`/label/${place}`)) await new Promise((resolve) => setTimeout(resolve, 5));
+            await new Promise((resolve) => setTimeout(resolve, 20));
+          }
+        }"""
+    )
+    expect(page.get_by_role("heading", level=1)).to_have_text("BloodImage_00006.jpg")
+    wait_until_ready(page)
+    loaded = {url.rsplit("/", 1)[1] for url in asked if "/items/" in url}
+    assert "6" in loaded
+    assert not {"2", "3", "4", "5"} <= loaded  # a slow machine may rest at one or the other

@@ -3,7 +3,7 @@
  * closes; a right click or Backspace drops the last point; Escape drops all.
  */
 import { placePoint } from "../../geometry/boxes";
-import { dropRepeats, ringOf, simplifyLine } from "../../geometry/outlines";
+import { crossesItself, dropRepeats, ringOf, simplifyLine } from "../../geometry/outlines";
 import { distance, type ImagePoint, type ScreenPoint } from "../../geometry/points";
 import { MIN_RING_POINTS, ringArea } from "../../geometry/rings";
 import { toScreen } from "../../geometry/view";
@@ -93,10 +93,15 @@ function wouldClose(points: readonly ImagePoint[], screen: ScreenPoint, { view }
   return first !== undefined && points.length >= MIN_RING_POINTS && distance(toScreen(view, first), screen) <= REACH_PX;
 }
 
-/** Ends the outline; as long as it has no area, it stays open. */
+const FLAT = "An outline needs three points that do not lie on one line: set another one.";
+const CANCELS =
+  "This outline crosses itself so that its parts cancel out: it has no area. Set another point, or drop the last one with Backspace.";
+
+/** Ends the outline; as long as it has no area, it stays open, and says why. */
 function close(state: PolygonState, context: ToolContext): ToolStep<PolygonState> {
   const ring = ringOf(dropRepeats(state.points));
-  if (ringArea(ring) === 0 || context.category === null) return show(state, context);
+  if (context.category === null) return show(state, context);
+  if (ringArea(ring) === 0) return { ...show(state, context), notice: crossesItself(ring) ? CANCELS : FLAT };
   const id = context.makeId();
   return {
     state: { ...IDLE, pointer: state.pointer },

@@ -1,5 +1,5 @@
 import { useMutation, useQuery } from "@tanstack/react-query";
-import { useState } from "react";
+import { useRef, useState } from "react";
 import type { Editor } from "../../editor/editor";
 import { isProposal } from "../../labels/annotation";
 import { Button } from "../../ui/button";
@@ -56,6 +56,7 @@ export function ProposalPanel({ editor, asking }: { editor: Editor; asking: Prop
     editor.select(ids);
     editor.deleteSelection();
   };
+  const byPointer = useRef(false);
   if (predictors.length === 0 && ids.length === 0) return null;
   return (
     <section className={styles.panel} aria-label="Proposals">
@@ -78,7 +79,17 @@ export function ProposalPanel({ editor, asking }: { editor: Editor; asking: Prop
             label="Model that proposes labels"
             className={styles.select}
             value={chosen ?? ""}
-            onChange={(event) => choose(event.target.value)}
+            onPointerDown={() => {
+              byPointer.current = true;
+            }}
+            onKeyDown={() => {
+              byPointer.current = false;
+            }}
+            onChange={(event) => {
+              choose(event.target.value);
+              // Keys go to the editor again; who chooses by keys may go on to the next model.
+              if (byPointer.current) event.target.blur();
+            }}
           >
             {predictors.map(({ name, kind }) => (
               <option key={`${kind} ${name}`} value={name}>

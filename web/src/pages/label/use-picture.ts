@@ -1,5 +1,5 @@
 /** Shows the picture of a position: the old one stays until labels and pixels of the new one are there, and neighbours are prepared. */
-import { useEffect, useMemo, useState } from "react";
+import { useEffect, useMemo, useRef, useState } from "react";
 import { flushSync } from "react-dom";
 import type { ItemFilter } from "../../api/hooks";
 import type { Picture } from "../../canvas/picture";
@@ -8,6 +8,9 @@ import { isFiltering } from "../gallery/filter";
 import { PictureLoader } from "./pictures";
 import { findNext, findPrevious } from "./requests";
 import { useSnapshot } from "./use-editor";
+
+/** Pictures that follow each other sooner, ms, are passed by: keys repeat every thirty. */
+const REST = 120;
 
 export type Shown = {
   /** The pixels of the picture that the editor has open. */
@@ -27,25 +30,32 @@ export function usePicture(
   const [failure, setFailure] = useState<{ readonly position: number; readonly error: Error } | null>(null);
   const [attempt, setAttempt] = useState(0);
 
+  const askedAt = useRef(Number.NEGATIVE_INFINITY);
   // biome-ignore lint/correctness/useExhaustiveDependencies: another attempt loads the same picture again
   useEffect(() => {
     let isWanted = true;
     setFailure(null);
-    loader.load(position).then(
-      ({ item, picture }) => {
-        if (!isWanted) return;
-        flushSync(() => {
-          editor.open(item);
-          editor.setPixels((box) => picture.read(box));
-          setShown({ position, picture });
-        });
-      },
-      (error: unknown) => {
-        if (isWanted) setFailure({ position, error: error instanceof Error ? error : new Error(String(error)) });
-      },
-    );
+    const load = () =>
+      loader.load(position).then(
+        ({ item, picture }) => {
+          if (!isWanted) return;
+          flushSync(() => {
+            editor.open(item);
+            editor.setPixels((box) => picture.read(box));
+            setShown({ position, picture });
+          });
+        },
+        (error: unknown) => {
+          if (isWanted) setFailure({ position, error: error instanceof Error ? error : new Error(String(error)) });
+        },
+      );
+    // Whoever holds the key down passes pictures by: only where the hand rests is one loaded.
+    const isPassing = performance.now() - askedAt.current < REST;
+    askedAt.current = performance.now();
+    const timer = isPassing ? window.setTimeout(load, REST) : void load();
     return () => {
       isWanted = false;
+      window.clearTimeout(timer);
     };
   }, [editor, loader, position, attempt]);
 

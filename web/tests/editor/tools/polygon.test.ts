@@ -101,3 +101,13 @@ test("without a category nothing is drawn", () => {
   bench.category = null;
   expect(bench.click(10, 10).isBusy).toBe(false);
 });
+
+test("an outline without area stays open and says why", () => {
+  const bowTie = new Bench(polygonTool).click(10, 10).click(30, 30).click(30, 10).click(10, 30).key("finish");
+  expect(bowTie.isBusy).toBe(true);
+  expect(bowTie.notice).toContain("crosses itself");
+  const line = new Bench(polygonTool).click(10, 10).click(30, 10).key("finish");
+  expect(line.isBusy).toBe(true);
+  expect(line.notice).toContain("three points");
+  expect(line.click(30, 40).key("finish").annotations).toHaveLength(1);
+});
