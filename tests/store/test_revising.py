@@ -334,3 +334,14 @@ def test_a_process_that_dies_leaves_the_old_or_the_new_dataset(dataset, open_sto
     ]
     assert workspace.find("datasets", "parts") == again.version.folder
     assert [one.category for one in list(again.freeze("ann").items())[3].annotations] == ["dent"]
+
+
+def test_a_dataset_that_was_removed_meanwhile_stays_removed(dataset, write_added, workspace):
+    added = write_added(("x.png", 200, {}))
+    removed = workspace.root / "datasets" / "parts"
+    removed.rename(workspace.root / "elsewhere")
+    with pytest.raises(NotFound, match="no dataset 'parts'"):
+        dataset.revise(ItemChanges(added=added), "bob")
+    assert not removed.exists()
+    (workspace.root / "elsewhere").rename(removed)
+    assert dataset.revise(ItemChanges(added=added), "bob").added == 1

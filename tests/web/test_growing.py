@@ -123,10 +123,15 @@ def test_the_keyboard_chooses(gallery: Page, platform: Platform) -> None:
     count_chosen(gallery, "4 pictures chosen")
     gallery.keyboard.press("Escape")
     count_chosen(gallery, "")
+    pictures.nth(5).hover()
+    gallery.get_by_role("button", name="Choose ").nth(5).click()
+    gallery.keyboard.press("Shift+ArrowRight")  # from the picture that was clicked
+    count_chosen(gallery, "2 pictures chosen")
+    expect(pictures.nth(6)).to_be_focused()
     gallery.keyboard.press("Control+a")
     count_chosen(gallery, "8 pictures chosen")
     gallery.keyboard.press("Enter")  # opens, also while pictures are chosen
-    expect(gallery).to_have_url(f"{platform.url}/datasets/cells/label/3")
+    expect(gallery).to_have_url(f"{platform.url}/datasets/cells/label/6")
 
 
 def test_all_that_the_filter_lets_through_is_chosen_and_another_filter_chooses_none(gallery: Page) -> None:

@@ -104,8 +104,9 @@ def freeze_dataset(
 
     Returns: None when the changes change nothing.
 
-    Raises: Conflict when nothing was edited, or it is being frozen; for pictures that are others by now.
+    Raises: Conflict when nothing was edited, or it is being frozen; for pictures that are others by now. NotFound.
     """
+    workspace.find("datasets", name)  # or the lock would make the folder anew of one that was removed
     with hold_freezing(workspace, name, 0.0 if changes is None else WAIT_S):
         with database.write() as connection:
             recover_freeze(connection, workspace, dataset_id, name)

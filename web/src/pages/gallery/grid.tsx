@@ -82,9 +82,11 @@ export function Grid(props: Props) {
     [pictures],
   );
   const onChoose = useCallback(
-    (place: number, ranging: boolean) =>
-      onSelect((before) => (ranging ? extend(before, items, place) : toggle(before, items, place))),
-    [items, onSelect],
+    (place: number, ranging: boolean) => {
+      onFocus(place); // keys go on from there
+      onSelect((before) => (ranging ? extend(before, items, place) : toggle(before, items, place)));
+    },
+    [items, onFocus, onSelect],
   );
   const onKeyDown = (event: KeyboardEvent) => {
     const choice = chooseByKey(event);
