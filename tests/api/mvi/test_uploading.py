@@ -54,6 +54,14 @@ def test_an_archive_brings_its_pictures(mvi: Base, pictures: list[str], tmp_path
     assert mvi.datasets.show(row["_id"])["total_file_count"] == 9
 
 
+def test_a_video_brings_its_frames(mvi: Base, shared_data: Path) -> None:
+    (row,) = mvi.datasets.report()
+    video = next((shared_data / "video").rglob("*.avi"))
+    results = mvi.files.upload(row["_id"], [str(video)])["resultList"]
+    assert results and {one["result"] for one in results} == {"success"}
+    assert mvi.datasets.show(row["_id"])["total_file_count"] == 6 + len(results)
+
+
 def test_labels_come_with_their_picture(mvi: Base, pictures: list[str]) -> None:
     (row,) = mvi.datasets.report()
     labels = json.dumps([{"name": "dent", "bnd_box": {"xmin": 1, "ymin": 2, "xmax": 11, "ymax": 12}}])

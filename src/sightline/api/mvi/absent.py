@@ -93,6 +93,12 @@ ABSENT = (
         ("GET /inferences",),
         ("GET /inferences/{inference_id}", "DELETE /inferences/{inference_id}"),
     ),
+    Absent(
+        "everybody makes keys of their own, on the page Settings of the web app",
+        (),
+        ("GET /api-keys", "POST /api-keys", "DELETE /api-keys"),
+    ),
+    Absent("there is no stream of all events; GET /v1/jobs/ID/events tells how a job goes on", (), ("GET /events",)),
 )
 
 router = APIRouter()

@@ -49,7 +49,7 @@ def list_files(
     parent_id: str | None = None,
     query: str | None = None,
 ) -> Response:
-    """Pictures of a dataset. `category_id` is of their own label; `parent_id` finds none: there are no videos with frames."""
+    """Pictures of a dataset. `category_id` is of their own label; `parent_id` finds none: frames are pictures of their own."""
     terms = parse_query(query) if query else []
     files = describe_files(parts, person.name, dataset) if not parent_id else []
     wanted = [file for file in files if category_id in (None, file["category_id"]) and all(term.fits(file) for term in terms)]

@@ -41,7 +41,7 @@ router = APIRouter(prefix="/datasets/{dataset_id}/files")
 
 @router.post("")
 async def upload_files(request: Request, dataset: DatasetOf, parts: PartsOf, person: PersonOf) -> Response:
-    """Pictures, or videos and archives with theirs, join a dataset in its next version, each with a result.
+    """Pictures, a frame each second of videos, or what an archive holds join a dataset's next version, each with a result.
 
     Pictures that the dataset has already stay as they are, and count as a success. Splits are drawn in the dataset's shares, or
     0.8/0.1/0.1 in one without a `val`. `labels`: object labels of the one picture that is sent. `user-metadata` is refused.
