@@ -186,6 +186,16 @@ def test_a_long_video_gives_1189_frames_and_one_each_second(shared_data: Path) -
     assert all(frame.pts_s - second < 0.034 for second, frame in enumerate(kept))
 
 
+@pytest.mark.parametrize("suffix", ["mp4", "avi"])
+def test_names_of_encoders_may_be_in_any_encoding(suffix: str, tmp_path: Path) -> None:
+    path = tmp_path / f"a.{suffix}"
+    write_video(path, [0, 40])
+    content = path.read_bytes()
+    assert b"Lavf" in content
+    path.write_bytes(content.replace(b"Lavf", b"\xeb\xff\xfe\xe9"))
+    assert len(list(read_video_frames(path))) == 2
+
+
 @pytest.mark.parametrize("suffix", ["mp4", "mkv", "avi"])
 def test_the_end_that_a_file_states_stays_when_it_is_cut_off(suffix: str, tmp_path: Path) -> None:
     path = tmp_path / f"a.{suffix}"

@@ -33,6 +33,15 @@ def test_mirrored_video_stands_upright(tmp_path: Path, flip: str, turn: int) -> 
         assert corner.min() > 200 and expected.image.mean() < 80
 
 
+def test_names_of_encoders_may_be_in_any_encoding(tmp_path: Path) -> None:
+    path = write_frames(tmp_path / "a.mp4", [0, 40])
+    content = path.read_bytes()
+    assert b"Lavf" in content
+    path.write_bytes(content.replace(b"Lavf", b"\xeb\xff\xfe\xe9"))
+    frames, _ = read_all(path)
+    assert len(frames) == 2
+
+
 def write_frames(path: Path, moments_ms: list[int]) -> Path:
     """H.264 with three B frames between reference frames and one key frame."""
     clock = Fraction(1, 1000)

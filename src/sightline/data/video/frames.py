@@ -121,7 +121,8 @@ def open_video(path: Path, max_pixels: int) -> Iterator[tuple[av.container.Input
         raise NotFound(f"expected a video file, got {path}, which is not there")
     with path.open("rb") as file:
         try:
-            container = av.open(file, mode="r", options={"format_whitelist": CONTAINERS})
+            # Titles and names of encoders are in any encoding; nobody needs them here.
+            container = av.open(file, mode="r", options={"format_whitelist": CONTAINERS}, metadata_errors="replace")
         except (av.error.FFmpegError, OSError) as error:  # FFmpeg's errors, and the seeks it asks of a file that is too short
             raise UnreadableVideo(
                 f"expected a video (mp4, mkv, webm, avi, mov, ...), got {path}, which does not open as one"

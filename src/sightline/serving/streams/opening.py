@@ -29,19 +29,21 @@ class SourceError(Exception):
 def open_source(settings: DecoderSettings, give_up: Callable[[str], NoReturn]) -> Any:
     """Open the file or the URL. Args: give_up: ends the process, at once. Raises: SourceError."""
     options = {"format_whitelist": settings.formats, "protocol_whitelist": settings.protocols or "none"}
+    lenient = "replace"  # titles and names of encoders are in any encoding; nobody needs them here
     began_s = time.monotonic()
     watch = LogWatch(give_up)
     try:
         if not settings.url:
             os.lseek(settings.descriptor, 0, os.SEEK_SET)
             file = os.fdopen(settings.descriptor, "rb", buffering=0, closefd=False)
-            return av.open(file, mode="r", options=options, buffer_size=READ_BUFFER_BYTES)
+            return av.open(file, mode="r", options=options, buffer_size=READ_BUFFER_BYTES, metadata_errors=lenient)
         # Only the address that was checked is visited: no redirects, no play lists, nothing that points elsewhere.
         options |= {"rtsp_transport": "tcp", "max_redirects": "0", "tls_verify": "1"}
         if settings.ca_file:
             options["ca_file"] = settings.ca_file
         with hear_log(watch):
-            return av.open(settings.url, mode="r", options=options, timeout=(settings.open_timeout_s, settings.read_timeout_s))
+            timeout = settings.open_timeout_s, settings.read_timeout_s
+            return av.open(settings.url, mode="r", options=options, timeout=timeout, metadata_errors=lenient)
     except MemoryError:
         raise
     except (av.error.FFmpegError, OSError) as error:
