@@ -1,7 +1,7 @@
 /** The commands that choose, change, copy and hide labels: each at most one step of the undo list. */
 import type { Annotation, Category, Label } from "../labels/annotation";
 import { findViewer } from "../labels/document";
-import { findTracks, trackOf } from "../labels/tracks";
+import { findTracks, trackOf, withoutTrack } from "../labels/tracks";
 import {
   acceptProposals,
   labelsOf,
@@ -140,7 +140,8 @@ function copying(core: EditorCore) {
       const { picture, view } = core.snapshot;
       if (!picture) return;
       const isHere = copied.blob === picture.blob;
-      const pasted = insert(copied.annotations, isHere ? Math.max(1, Math.round(PASTE_SHIFT_PX / view.scale)) : 0);
+      const wanted = isHere ? copied.annotations.map(withoutTrack) : copied.annotations;
+      const pasted = insert(wanted, isHere ? Math.max(1, Math.round(PASTE_SHIFT_PX / view.scale)) : 0);
       // The next paste here goes beside this one.
       if (pasted.length > 0) copied = { annotations: pasted, blob: picture.blob };
     },

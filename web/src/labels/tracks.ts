@@ -15,6 +15,13 @@ export function withTrack(annotation: Annotation, makeId: () => string): Annotat
   return { ...annotation, attributes: { ...annotation.attributes, [TRACK_ID]: makeId().slice(0, ID_LENGTH) } };
 }
 
+/** The annotation as another object: a copy in the same picture is not the same one twice. */
+export function withoutTrack(annotation: Annotation): Annotation {
+  if (trackOf(annotation) === null) return annotation;
+  const { [TRACK_ID]: _, ...attributes } = annotation.attributes ?? {};
+  return { ...annotation, attributes };
+}
+
 /** Ids of a picture's labels of these tracks. */
 export function findTracks({ labels }: LabelDocument, tracks: ReadonlySet<string>): string[] {
   return labels.filter(({ annotation }) => tracks.has(trackOf(annotation) ?? "")).map(({ id }) => id);

@@ -305,6 +305,23 @@ test("labels that are carried on are those of tracks in both frames, once, and s
   expect(editor.startTracks()).toEqual([]);
 });
 
+test("a copy in its own picture is another object, one in another frame is the same", () => {
+  const { editor, shown, world } = open([[CAT], []]);
+  editor.select([CAT.id]);
+  const [carried] = editor.startTracks();
+  editor.copy();
+  editor.paste();
+  expect(shown().document.labels.map(({ annotation }) => annotation.attributes?.track_id)).toEqual([
+    carried?.attributes?.track_id,
+    undefined,
+  ]);
+  editor.select([CAT.id]);
+  editor.copy();
+  editor.open(world.server.item(1));
+  editor.paste();
+  expect(shown().document.labels[0]?.annotation.attributes).toEqual(carried?.attributes);
+});
+
 test("an outline that crosses itself is said, and kept", () => {
   const { editor, point, shown } = open();
   editor.selectTool("polygon");

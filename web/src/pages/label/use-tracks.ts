@@ -40,6 +40,14 @@ export function useTracks(editor: Editor, loader: PictureLoader, { dataset, posi
     if (waiting && waiting.to === opened) editor.carryOn(waiting.annotations);
   }, [editor, opened]);
 
+  // What was just labelled is seen in the strip, too.
+  const isSaved = useSnapshot(editor, ({ sending }) => sending.kind === "saved");
+  const wasSaved = useRef(isSaved);
+  useEffect(() => {
+    if (isSaved && !wasSaved.current) void client.invalidateQueries({ queryKey: keys.frames(dataset) });
+    wasSaved.current = isSaved;
+  }, [client, dataset, isSaved]);
+
   const carry = (by: number) => {
     const rest = frames?.items.slice(frames.items.findIndex((item) => item.position === position) + 1) ?? [];
     const target = rest[Math.min(by, rest.length) - 1];
@@ -56,7 +64,7 @@ export function useTracks(editor: Editor, loader: PictureLoader, { dataset, posi
     const tracks = tracksByPeople(document, selection);
     if (!frames) return steps.say("This picture is no frame of a video.");
     if (tracks.length === 0) return steps.say("Select a label that was carried on from another frame first.");
-    if (!(await isSaved(editor))) return steps.say("Not all edits are saved yet: try again when they are.");
+    if (!(await waitUntilSaved(editor))) return steps.say("Not all edits are saved yet: try again when they are.");
     try {
       steps.say(describeFilling(await Promise.all(tracks.map((track) => fillTrack(dataset, track, position)))));
     } catch (error) {
@@ -79,7 +87,7 @@ export function describeFilling(done: readonly Filling[]): string {
 }
 
 /** Waits until the server has every edit; false where it cannot be reached, or refused one. */
-function isSaved(editor: Editor): Promise<boolean> {
+function waitUntilSaved(editor: Editor): Promise<boolean> {
   return new Promise((resolve) => {
     const look = () => {
       const { kind } = editor.getSnapshot().sending;
