@@ -1,23 +1,27 @@
 import { useQueryClient } from "@tanstack/react-query";
-import { lazy, Suspense, useEffect, useRef } from "react";
+import { type ComponentType, lazy, Suspense, useEffect, useRef } from "react";
 import { Route, Routes } from "react-router";
 import { isSignedOut, useSession } from "./api/hooks";
-import { DatasetsPage } from "./pages/datasets/datasets-page";
-import { GalleryPage } from "./pages/gallery/gallery-page";
-import { JobPage } from "./pages/jobs/job-page";
-import { JobsPage } from "./pages/jobs/jobs-page";
-import { ArtifactPage } from "./pages/models/artifact-page";
-import { DeploymentPage } from "./pages/models/deployment-page";
-import { ArtifactsPage, DeploymentsPage, ModelsPage, ReportsPage } from "./pages/models/lists";
-import { ModelPage } from "./pages/models/model-page";
-import { ReportPage } from "./pages/models/report-page";
 import { NotFoundPage } from "./pages/session/not-found";
 import { SignedOutDialog, SignedOutPage } from "./pages/session/signed-out";
 
-// Files of their own: who only looks at a gallery does not load the editor.
+// Files of their own: who labels does not load what others look at, nor the other way round. While one comes, the page before stays.
+const DatasetsPage = lazyPage(() => import("./pages/datasets/datasets-page"), "DatasetsPage");
+const GalleryPage = lazyPage(() => import("./pages/gallery/gallery-page"), "GalleryPage");
 const DevicesPage = lazy(() => import("./pages/devices/devices-page"));
 const LabelPage = lazy(() => import("./pages/label/label-page"));
 const UnsentEdits = lazy(() => import("./pages/session/unsent-edits"));
+const JobPage = lazyPage(() => import("./pages/jobs/job-page"), "JobPage");
+const JobsPage = lazyPage(() => import("./pages/jobs/jobs-page"), "JobsPage");
+const ModelPage = lazyPage(() => import("./pages/models/model-page"), "ModelPage");
+const ArtifactPage = lazyPage(() => import("./pages/models/artifact-page"), "ArtifactPage");
+const DeploymentPage = lazyPage(() => import("./pages/models/deployment-page"), "DeploymentPage");
+const ReportPage = lazyPage(() => import("./pages/models/report-page"), "ReportPage");
+const lists = () => import("./pages/models/lists");
+const ModelsPage = lazyPage(lists, "ModelsPage");
+const ArtifactsPage = lazyPage(lists, "ArtifactsPage");
+const DeploymentsPage = lazyPage(lists, "DeploymentsPage");
+const ReportsPage = lazyPage(lists, "ReportsPage");
 
 /**
  * Every page. Without a sign-in there is only the one that says how to get it; where it is lost later, since the server was started
@@ -63,4 +67,9 @@ function useFreshStart(signedOut: boolean): void {
     if (wasSignedOut.current && !signedOut) void client.invalidateQueries();
     wasSignedOut.current = signedOut;
   }, [client, signedOut]);
+}
+
+/** A page that is loaded when it is first shown, by its name in its file. */
+function lazyPage<Name extends string>(load: () => Promise<Record<Name, ComponentType>>, name: Name) {
+  return lazy(async () => ({ default: (await load())[name] }));
 }
