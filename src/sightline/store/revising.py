@@ -6,6 +6,7 @@ under which name and in which split each new one comes. Nothing is written here,
 """
 
 from array import array
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -15,7 +16,6 @@ from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from sightline.core.errors import Conflict, InvalidInput
-from sightline.core.percent import format_percent
 from sightline.data.conversion import ConversionReport
 from sightline.data.item_index import ItemIndex
 from sightline.data.items import Item
@@ -28,7 +28,7 @@ THERE_ALREADY = "the dataset has a picture of the same bytes already, which stay
 OTHER_GROUND = "its labels mean something else by a pixel without a mask; the dataset's meaning holds"
 OTHER_VIDEO = "the dataset has another video of this name, so this one gets another"
 RENAMED = "the dataset has another picture of this file name, renamed"
-DRAWN = "no splits of their own: drawn in the dataset's shares"
+DRAWN = "without a split of their own, drawn in the shares that the dataset has: "
 
 
 class ItemChanges(msgspec.Struct, frozen=True, kw_only=True):
@@ -168,10 +168,14 @@ class Revision:
                 drawer.add(item.blob, labels, video)
                 drawn.append(position)
         if shares:
-            for position, split in zip(drawn, drawer.draw_further(shares, self._make_seed()), strict=True):
+            chosen = drawer.draw_further(shares, self._make_seed())
+            for position, split in zip(drawn, chosen, strict=True):
                 splits[position] = split
             self._splits = splits
-            self._tell_shares(shares, len(drawn), report)
+            if chosen and self._changes.split_rule == "auto":
+                counts = Counter(chosen)
+                told = ", ".join(f"{counts[name]} {name}" for name in sort_splits(counts))
+                report.warn("image", DRAWN + told, count=len(chosen))
 
     def _name_video(self, item: Item) -> str | None:
         """The video that an added item is a frame of, under the name that it has here."""
@@ -186,11 +190,6 @@ class Revision:
             return {}
         counts = {name: count for name, count in self._base.splits.items() if name != UNSPLIT}
         return {name: count / sum(counts.values()) for name, count in counts.items()}
-
-    def _tell_shares(self, shares: dict[str, float], count: int, report: ConversionReport) -> None:
-        if count and self._changes.split_rule == "auto":
-            told = ", ".join(f"{name} {format_percent(shares[name], 0)}" for name in sort_splits(shares))
-            report.warn("image", DRAWN, told, count=count)
 
     def _make_seed(self) -> int:
         """Another for each version that is revised: with one for all, pictures that come singly would fall alike."""
