@@ -6,7 +6,15 @@ import torch
 import torch.nn.functional as F
 
 from sightline.training.box_assignment import Assignment
-from sightline.training.mask_loss import MARGIN, MASK_POINTS, MASK_WEIGHT, InstanceTruth, compute_mask_loss, spread_points
+from sightline.training.mask_loss import (
+    MARGIN,
+    MASK_POINTS,
+    MASK_WEIGHT,
+    InstanceTruth,
+    compute_mask_loss,
+    spread_points,
+    weigh_cells,
+)
 
 SIZE = 32
 
@@ -36,11 +44,26 @@ def score(coefficients: torch.Tensor, prototypes: torch.Tensor, truth: InstanceT
 
 
 def test_the_points_of_a_box_are_the_centres_of_equal_parts_of_it_and_its_margin() -> None:
-    points = spread_points(torch.tensor([[10.0, 20.0, 38.0, 76.0]]))[
-        0
-    ]  # 28 x 56, with a tenth around 33.6 x 67.2: 1.2 x 2.4 each
-    assert points[:2].tolist() == [pytest.approx([7.8, 15.6]), pytest.approx([9.0, 15.6])]
-    assert points[MASK_POINTS].tolist() == pytest.approx([7.8, 18.0])
+    places = spread_points(torch.tensor([10.0, 20.0]), torch.tensor([38.0, 76.0]))
+    assert places.shape == (2, MASK_POINTS)
+    # 28 and 56 pixels, with a tenth on both sides 33.6 and 67.2: parts of 1.2 and 2.4 from 7.2 and 14.4 on.
+    assert places[:, :2].tolist() == [pytest.approx([7.8, 9.0]), pytest.approx([15.6, 18.0])]
+
+
+def test_a_place_between_two_cells_takes_of_both_and_one_beyond_the_last_of_that_alone() -> None:
+    weights = weigh_cells(torch.tensor([[2.0, 3.0, 6.0, 0.5, 31.9]]), 32, 8)[0]  # centres at 2, 6, ..., 30
+    assert weights[:, :2].tolist() == [[1, 0], [0.75, 0.25], [0, 1], [1, 0], [0, 0]]
+    assert weights[4, 7] == 1 and torch.equal(weights.sum(1), torch.ones(5))
+
+
+def test_it_interpolates_as_grid_sample_does() -> None:
+    prototypes = torch.randn(1, 3, 8, 12, generator=torch.Generator().manual_seed(0))
+    x = spread_points(torch.tensor([-3.0]), torch.tensor([57.0]))  # (1, G), of an input of 48 x 32 pixels
+    y = spread_points(torch.tensor([2.0]), torch.tensor([11.0]))
+    got = torch.einsum("yh,khw,xw->kyx", weigh_cells(y, 32, 8)[0], prototypes[0], weigh_cells(x, 48, 12)[0])
+    grid = torch.stack(torch.meshgrid(y[0] / 16 - 1, x[0] / 24 - 1, indexing="ij")[::-1], -1)
+    expected = F.grid_sample(prototypes, grid[None], padding_mode="border", align_corners=False)[0]
+    assert torch.allclose(got, expected, atol=1e-5)
 
 
 def test_an_undecided_mask_costs_the_logarithm_of_two() -> None:

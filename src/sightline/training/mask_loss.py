@@ -4,6 +4,9 @@ YOLACT takes the cross-entropy over the pixels of the box, divided by the box's 
 needs no pixels: `MASK_POINTS` x `MASK_POINTS` points, spread evenly over the box, give it for a large object at the price of a
 small one, and for a small one finer than the prototypes' pixels are. Prototypes are interpolated at the points, as the decode
 head does it, so a line thinner than a cell of theirs is learned as it will be drawn. The grid reaches over the box by `MARGIN`.
+
+Interpolation along rows and columns is two products with matrices, of which a GPU gives the same bits each time. That of
+`grid_sample` adds gradients up in no fixed order.
 """
 
 from typing import NamedTuple
@@ -57,7 +60,6 @@ def compute_mask_loss(
 
     Returns: a scalar; 0 where no object has a mask.
     """
-    scale = torch.tensor([2 / width, 2 / height], device=prototypes.device)
     loss = coefficients.sum() * 0 + prototypes.sum() * 0  # has a gradient even where nothing is to be learned
     known = truth.has_mask[found.picture, found.object]
     for picture, own in enumerate(prototypes):
@@ -65,9 +67,10 @@ def compute_mask_loss(
         if not len(cells):
             continue
         objects, owner = found.object[cells].unique(return_inverse=True)
-        points = spread_points(truth.boxes_xyxy[picture, objects]) * scale - 1  # (m, G², 2), -1..1 over the input
-        # (1, K, h, w) at (1, m, G², 2) -> (1, K, m, G²)
-        drawn = F.grid_sample(own[None], points[None], mode="bilinear", padding_mode="border", align_corners=False)[0]
+        x_min, y_min, x_max, y_max = truth.boxes_xyxy[picture, objects].unbind(1)
+        rows = weigh_cells(spread_points(y_min, y_max), height, own.shape[1])
+        columns = weigh_cells(spread_points(x_min, x_max), width, own.shape[2])
+        drawn = torch.einsum("myh,khw,mxw->kmyx", rows, own, columns).flatten(2)  # (K, m, G²)
         logits = torch.einsum("pk,kmg->pmg", coefficients[cells].tanh(), drawn)[torch.arange(len(cells)), owner]  # (p, G²)
         target = truth.masks[picture, objects].flatten(1)[owner].float()
         entropy = F.binary_cross_entropy_with_logits(logits, target, reduction="none").mean(1)
@@ -75,10 +78,16 @@ def compute_mask_loss(
     return MASK_WEIGHT * loss
 
 
-def spread_points(boxes_xyxy: Tensor) -> Tensor:
-    """Points evenly over boxes `(m, 4)` and their margin, row by row: `(m, G², 2)` x, y, the centres of G x G equal parts."""
-    places = (torch.arange(MASK_POINTS, device=boxes_xyxy.device) + 0.5) / MASK_POINTS * (1 + 2 * MARGIN) - MARGIN
-    y, x = torch.meshgrid(places, places, indexing="ij")
-    grid = torch.stack([x, y], -1).reshape(-1, 2)  # (G, G, 2) -> (G², 2)
-    low, high = boxes_xyxy[:, None, :2], boxes_xyxy[:, None, 2:]
-    return low + grid * (high - low)
+def spread_points(low: Tensor, high: Tensor) -> Tensor:
+    """Places `(m, G)` along an axis of boxes from `low` to `high` `(m,)` and their margin: the centres of G equal parts."""
+    shares = (torch.arange(MASK_POINTS, device=low.device) + 0.5) / MASK_POINTS * (1 + 2 * MARGIN) - MARGIN
+    return low[:, None] + shares * (high - low)[:, None]
+
+
+def weigh_cells(places: Tensor, size: int, count: int) -> Tensor:
+    """Weights `(m, G, count)` of cells in linear interpolation at places `(m, G)` of an axis of `size` pixels.
+
+    Before the centre of the first cell and behind that of the last there is one of them alone.
+    """
+    positions = (places * (count / size) - 0.5).clamp(0, count - 1)
+    return (1 - (positions[..., None] - torch.arange(count, device=places.device)).abs()).clamp(min=0)
