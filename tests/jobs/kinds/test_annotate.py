@@ -20,11 +20,11 @@ from sightline.data.truth import note_viewer
 from sightline.data.versions import VersionWriter
 from sightline.imaging.files.reading import encode_image
 from sightline.jobs.folder import JobFolder
-from sightline.jobs.kinds.annotate import DONE_NAME, AnnotateArguments, prepare, run
+from sightline.jobs.kinds.annotate import DONE_NAME, AnnotateArguments, Done, iterate_unseen, prepare, run
 from sightline.jobs.kinds.kind import Call
 from sightline.serving.deployments import deploy_artifact
 from sightline.store.database import Database
-from sightline.store.datasets import DatasetStore
+from sightline.store.datasets import DatasetStore, ItemChanges
 
 BY_HAND = Annotation(category="scratch", box_xyxy=(1, 1, 20, 20))
 BY_MODEL = Annotation(category="dent", box_xyxy=(5, 5, 9, 9), confidence=0.5, origin="model")
@@ -66,6 +66,24 @@ def test_proposals_become_edits_of_pictures_that_no_person_looked_at(parts: Work
         assert BY_MODEL not in [label.annotation for label in labels]
         assert dataset.read_history(position)[-1].author == "model halves"
     assert made.facts["annotations"] == sum(len(dataset.read_item(position).labels) for position in range(1, COUNT))
+
+
+def test_what_a_person_labels_after_it_was_listed_is_left(parts: Workspace, database: Database) -> None:
+    dataset, done = DatasetStore(parts, database).open("parts"), Done()
+    pictures = iterate_unseen(dataset, done)
+    assert next(pictures).position == 1
+    dataset.append_edit(2, "edit-000001", 0, [Put(id="by-hand", annotation=BY_HAND)], "ann")
+    assert [picture.position for picture in pictures] == list(range(3, COUNT))
+    assert done.left == 2
+
+
+def test_pictures_that_are_removed_after_they_were_listed_hide_no_others(parts: Workspace, database: Database) -> None:
+    dataset, done = DatasetStore(parts, database).open("parts"), Done()
+    pictures = iterate_unseen(dataset, done)
+    assert next(pictures).file_name == "1.png"
+    dataset.revise(ItemChanges(removed={2: dataset.read_item(2).blob}), "ann")
+    assert [picture.file_name for picture in pictures] == [f"{number}.png" for number in range(3, COUNT)]
+    assert done.left == 1
 
 
 def test_one_that_goes_on_after_its_process_died_writes_nothing_twice(parts: Workspace, database: Database) -> None:

@@ -13,7 +13,7 @@ from typing import Annotated
 import msgspec
 
 from sightline.core.annotations import Annotation
-from sightline.core.errors import Conflict, InvalidInput
+from sightline.core.errors import Conflict, InvalidInput, NotFound
 from sightline.core.folders import write_file_atomic
 from sightline.core.progress import ProgressEvent
 from sightline.core.workspace import ID_LENGTH, NAME_PATTERN, Workspace
@@ -25,7 +25,7 @@ from sightline.jobs.kinds.measure import pin_subject, runs_on_gpu
 from sightline.jobs.leases import Needs
 from sightline.store.database import DATABASE_NAME, open_database
 from sightline.store.datasets import Dataset, DatasetStore
-from sightline.store.records import LabelledItem
+from sightline.store.records import ItemRow, LabelledItem
 
 BATCH_SIZE = 8
 DONE_NAME = "done.json"  # in `making`: what was done before the process died
@@ -99,7 +99,7 @@ def _annotate(call: Call, dataset: Dataset, predictor: object) -> Done:
         threshold = call.arguments.confidence_threshold
         found = propose_annotations(predictor, items, images, threshold, ConversionReport())  # type: ignore[arg-type]
         for picture, annotations in zip(batch, found, strict=True):
-            _write(dataset, picture, annotations, f"{call.job_id}-{picture.position}", author, done)
+            _write(dataset, picture, annotations, f"{call.job_id}-{picture.position}-{picture.blob[:8]}", author, done)
         done.position = batch[-1].position + 1
         write_file_atomic(place, msgspec.json.encode(done))
         metrics = {"annotations": float(done.annotations)}
@@ -112,12 +112,28 @@ def iterate_unseen(dataset: Dataset, done: Done) -> Iterator[LabelledItem]:
     cursor: int | None = done.position
     while cursor is not None:
         page = dataset.list_items(cursor=cursor)
+        cursor = page.next_cursor
         for row in page.items:
             if row.state == "labelled":
                 done.left += 1
+                continue
+            picture = _find(dataset, row)
+            if picture is None:  # pictures were removed since they were listed: listed anew from here
+                cursor = row.position
+                break
+            if picture.state == "labelled":  # by a person who was quicker
+                done.left += 1
             else:
-                yield dataset.read_item(row.position)
-        cursor = page.next_cursor
+                yield picture
+
+
+def _find(dataset: Dataset, row: ItemRow) -> LabelledItem | None:
+    """A listed picture as it is by now; None where its place is another's or nobody's."""
+    try:
+        picture = dataset.read_item(row.position)
+    except NotFound:
+        return None
+    return picture if picture.blob == row.blob else None
 
 
 def _write(dataset: Dataset, picture: LabelledItem, found: list[Annotation], edit_id: str, author: str, done: Done) -> None:
