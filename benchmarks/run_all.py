@@ -14,6 +14,7 @@ FOLDER = Path(__file__).parent
 BENCHMARKS = (
     "data_roundtrip",
     "data_scale",
+    "frame_sizes",
     "smart_mask",
     "bccd",
     "int8_speed",
