@@ -1,7 +1,8 @@
 """Builds small Keras models, and what Keras makes of a batch, for the importer's tests.
 
-Run as: python keras_models.py FOLDER KIND, in a process of its own, so that Keras and its warnings stay out of pytest's. For
-each model it writes NAME.keras, NAME.h5 and NAME.npz (the batch as Keras takes it, and the outputs in order).
+Run as: python keras_models.py, in a process of its own, so that Keras and its warnings stay out of pytest's. It reads lines
+`KIND FOLDER`, and says KIND when it has written that: for each model NAME.keras, NAME.h5 and NAME.npz (the batch as Keras
+takes it, and the outputs in order).
 """
 
 import os
@@ -358,13 +359,17 @@ def write_model(name: str, model: Model, folder: Path, rng: np.random.Generator,
 
 
 def main() -> None:
-    folder, kind = Path(sys.argv[1]), sys.argv[2]
-    rng = np.random.default_rng(0)
-    if kind == "small":
-        for name, build in SMALL.items():
-            write_model(name, build(), folder, rng, spread=1.0)
-    else:
-        write_model(kind, application(kind), folder, rng, spread=1.4)
+    for line in sys.stdin:
+        kind, folder = line.rstrip("\n").split(" ", 1)
+        keras.backend.clear_session()  # names of layers count from the start, as in a process of its own
+        rng = np.random.default_rng(0)
+        if kind == "small":
+            for name, build in SMALL.items():
+                write_model(name, build(), Path(folder), rng, spread=1.0)
+        else:
+            write_model(kind, application(kind), Path(folder), rng, spread=1.4)
+        sys.stdout.write(f"{kind}\n")
+        sys.stdout.flush()
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 import importlib.util
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -32,17 +33,29 @@ APPLICATIONS = (
 SIZE = ImportOptions(width=20, height=20)
 
 
-def build_models(folder: Path, kind: str) -> Path:
+@pytest.fixture(scope="module")
+def build_models(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[Path, str], Path]]:
+    """Fills a folder with all small models, or with one of keras.applications; Keras, which takes seconds, starts once."""
     if not (importlib.util.find_spec("keras") and importlib.util.find_spec("tensorflow")):
         pytest.skip("Keras and TensorFlow are not installed")
-    script = Path(__file__).with_name("keras_models.py")
-    result = subprocess.run([sys.executable, str(script), str(folder), kind], capture_output=True, text=True)
-    assert result.returncode == 0, result.stderr[-2000:]
-    return folder
+    command = [sys.executable, str(Path(__file__).with_name("keras_models.py"))]
+    errors = tmp_path_factory.mktemp("keras") / "errors.txt"
+    with (
+        errors.open("w") as log,
+        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True) as process,
+    ):
+
+        def build(folder: Path, kind: str) -> Path:
+            assert process.stdin and process.stdout
+            print(kind, folder, file=process.stdin, flush=True)
+            assert process.stdout.readline() == f"{kind}\n", errors.read_text()[-2000:]
+            return folder
+
+        yield build
 
 
 @pytest.fixture(scope="module")
-def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def small(tmp_path_factory: pytest.TempPathFactory, build_models: Callable[[Path, str], Path]) -> Path:
     """Folder of all small models."""
     return build_models(tmp_path_factory.mktemp("small"), "small")
 
@@ -147,7 +160,7 @@ def test_functions_in_h5_are_compared_with_a_rebuilt_model(small: Path, tmp_path
 
 
 @pytest.mark.parametrize("name", APPLICATIONS)
-def test_application_equals_keras(name: str, tmp_path: Path) -> None:
+def test_application_equals_keras(name: str, tmp_path: Path, build_models: Callable[[Path, str], Path]) -> None:
     build_models(tmp_path, name)
     for suffix in (".keras", ".h5"):
         assert_equals_keras(tmp_path / f"{name}{suffix}", tmp_path, APPLICATION_LIMIT)
