@@ -72,7 +72,7 @@ def test_the_constraints_name_exact_versions_without_addresses() -> None:
 
 
 BASH_BLOCK = re.compile(r"^```bash\n(.*?)^```", re.MULTILINE | re.DOTALL)
-SMALLER = {"--count 300": "--count 40", "--budget 100cpu-s": "--budget 40it", "--point-s 1": "--point-s 0.2"}
+SMALLER = {"--count 300": "--count 40", "--budget 100cpu-s": "--budget 8it", "--point-s 1": "--point-s 0.2"}
 
 
 @pytest.mark.slow

@@ -14,7 +14,7 @@ TUTORIAL = Path(__file__).resolve().parents[2] / "docs/tutorials/serve-many-mode
 BASH_BLOCK = re.compile(r"^```bash\n(.*?)^```", re.MULTILINE | re.DOTALL)
 SMALLER = {
     "--count 200": "--count 20",
-    "--budget 60cpu-s": "--budget 10it",
+    "--budget 60cpu-s": "--budget 4it",
     "--precision auto": "--precision fp32",
     "[:25]": "[:5]",
     "--duration-s 2": "--duration-s 0.5",
