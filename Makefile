@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: help install web demo test check format docs bench bench-soak clean
+.PHONY: help install web demo test check lint format docs bench bench-soak clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -21,15 +21,17 @@ web: $(INSTALLED) ## build the web app into the package; nothing where its sourc
 demo: $(INSTALLED) ## sample data -> train -> INT8 -> deploy -> measure, at most 4 minutes on 2 cores
 	$(BIN)/sightline demo --folder demo
 
-check: $(INSTALLED) ## format, lint, types, layers, documents, also of the web app
+check: lint ## format, lint, types, layers, documents, also of the web app
+	$(BIN)/pytest -q tests/docs -m 'not slow'
+
+lint: $(INSTALLED)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/pytest -q tests/docs -m 'not slow'
 	$(BIN)/python web/build.py check
 
-test: check web ## everything CI runs; the files of tests go to two processes
+test: lint web ## everything CI runs; the files of tests go to two processes
 	$(BIN)/python web/build.py test
 	OMP_WAIT_POLICY=PASSIVE $(BIN)/pytest -q -n 2 --dist loadscope --no-loadscope-reorder
 
