@@ -31,9 +31,10 @@ lint: $(INSTALLED)
 	$(BIN)/lint-imports
 	$(BIN)/python web/build.py check
 
+# One thread for each of the two: oneDNN's threads spin at barriers where others compute, whatever OMP_WAIT_POLICY says.
 test: lint web ## everything CI runs; the files of tests go to two processes
 	$(BIN)/python web/build.py test
-	OMP_WAIT_POLICY=PASSIVE $(BIN)/pytest -q -n 2 --dist loadscope --no-loadscope-reorder
+	OMP_WAIT_POLICY=PASSIVE OMP_NUM_THREADS=1 $(BIN)/pytest -q -n 2 --dist loadscope --no-loadscope-reorder
 
 format: $(INSTALLED) ## rewrite the code in the agreed format
 	$(BIN)/ruff format .
