@@ -10,9 +10,25 @@ const OUTLINE_TOLERANCE_PX = 0.75;
 
 export const NOTHING_FOUND = "Nothing was found there. Click what belongs to it, or press Escape and try again.";
 
-/** The mask as the label that it would become. */
+const previews = new WeakMap<object, { readonly category: string; readonly preview: Preview }>();
+const annotations = new WeakMap<MaskRle, Annotation>();
+
+/** The preview of a state that never changes: the same one while the pointer only hovers, so that nothing is drawn again. */
+export function previewOnce(state: object, category: string, make: () => Preview): Preview {
+  const known = previews.get(state);
+  if (known?.category === category) return known.preview;
+  const preview = make();
+  previews.set(state, { category, preview });
+  return preview;
+}
+
+/** The mask as the label that it would become: one object as long as it is the same mask, for it is decoded when it is drawn. */
 export function previewMask(id: string, mask: MaskRle | null, category: string): Pick<Preview, "annotations"> {
-  return { annotations: mask && readRle(mask).area > 0 ? [{ id, annotation: { category, mask } }] : [] };
+  if (!mask || readRle(mask).area === 0) return { annotations: [] };
+  const known = annotations.get(mask);
+  const annotation = known?.category === category ? known : { category, mask };
+  annotations.set(mask, annotation);
+  return { annotations: [{ id, annotation }] };
 }
 
 /** The label that a finished mask becomes: itself, or its outline as polygons. Null: it is empty. */

@@ -16,7 +16,7 @@ import {
   type ToolStep,
 } from "../tool";
 import { type BoxState, boxTool } from "./box";
-import { NOTHING_FOUND, previewMask, putMask } from "./masking";
+import { NOTHING_FOUND, previewMask, previewOnce, putMask } from "./masking";
 
 type Cutting = {
   readonly id: string;
@@ -130,10 +130,9 @@ function finish(cutting: Cutting, asPolygon: boolean, context: ToolContext): Too
 function show(cutting: Cutting, context: ToolContext): ToolStep<SmartState> {
   const { id, wanted, mask, stroke, asked } = cutting;
   const category = context.category ?? "";
-  const preview = showing({
-    ...previewMask(id, mask, category),
-    band: wanted.box,
-    strokes: stroke ? [...wanted.strokes, stroke] : wanted.strokes,
-  });
+  const strokes = stroke ? [...wanted.strokes, stroke] : wanted.strokes;
+  const preview = previewOnce(cutting, category, () =>
+    showing({ ...previewMask(id, mask, category), band: wanted.box, strokes }),
+  );
   return { state: { box: boxTool.initial, cutting }, preview, ...(asked && { cursor: "progress" }) };
 }

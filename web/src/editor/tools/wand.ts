@@ -17,7 +17,7 @@ import {
   type ToolEvent,
   type ToolStep,
 } from "../tool";
-import { previewMask, putMask } from "./masking";
+import { previewMask, previewOnce, putMask } from "./masking";
 
 /** A click, and the pixels around it that it may take. */
 type Touch = {
@@ -120,5 +120,7 @@ function dropLast(taken: Taken, context: ToolContext): ToolStep<WandState> {
 }
 
 function show(taken: Taken, context: ToolContext): ToolStep<WandState> {
-  return { state: { taken }, preview: showing(previewMask(taken.id, taken.mask, context.category ?? "")) };
+  const category = context.category ?? "";
+  const preview = previewOnce(taken, category, () => showing(previewMask(taken.id, taken.mask, category)));
+  return { state: { taken }, preview };
 }

@@ -110,3 +110,20 @@ test("without a category there is nothing to cut", () => {
   ]);
   expect(bench.asked).toEqual([]);
 });
+
+test("while the pointer only hovers, nothing is drawn again", () => {
+  const made = boxed().answer(block(12, 12, 38, 28));
+  const before = made.point("move", 30, 20).preview;
+  expect(before?.annotations).toHaveLength(1);
+  expect(made.point("move", 31, 21).preview).toBe(before);
+  made.category = "dog";
+  expect(made.point("move", 32, 22).preview?.annotations[0]?.annotation.category).toBe("dog");
+});
+
+test("while a stroke is drawn, the mask is the same object", () => {
+  const made = boxed().answer(block(12, 12, 38, 28));
+  const before = made.preview?.annotations[0]?.annotation;
+  made.point("down", 20, 20).point("move", 30, 20);
+  expect(made.preview?.strokes).toHaveLength(1);
+  expect(made.preview?.annotations[0]?.annotation).toBe(before);
+});

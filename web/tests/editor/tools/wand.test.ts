@@ -65,3 +65,12 @@ test("a click beside the picture takes nothing, and without pixels it says so", 
   expect(made.isBusy).toBe(false);
   expect(made.point("down", 25, 10).notice).toContain("once the picture is there");
 });
+
+test("while the pointer only hovers, nothing is drawn again", () => {
+  const made = bench().click(25, 10);
+  const before = made.point("move", 30, 20).preview;
+  expect(before?.annotations).toHaveLength(1);
+  expect(made.point("move", 31, 21).preview).toBe(before);
+  made.category = "dog";
+  expect(made.point("move", 32, 22).preview?.annotations[0]?.annotation.category).toBe("dog");
+});
