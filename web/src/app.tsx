@@ -10,6 +10,7 @@ const DatasetsPage = lazyPage(() => import("./pages/datasets/datasets-page"), "D
 const GalleryPage = lazyPage(() => import("./pages/gallery/gallery-page"), "GalleryPage");
 const DevicesPage = lazy(() => import("./pages/devices/devices-page"));
 const LabelPage = lazy(() => import("./pages/label/label-page"));
+const SettingsPage = lazy(() => import("./pages/settings/settings-page"));
 const UnsentEdits = lazy(() => import("./pages/session/unsent-edits"));
 const JobPage = lazyPage(() => import("./pages/jobs/job-page"), "JobPage");
 const JobsPage = lazyPage(() => import("./pages/jobs/jobs-page"), "JobsPage");
@@ -49,6 +50,7 @@ export function App() {
         <Route path="/jobs" element={<JobsPage />} />
         <Route path="/jobs/:id" element={<JobPage />} />
         <Route path="/devices" element={<DevicesPage />} />
+        <Route path="/settings" element={<SettingsPage />} />
         <Route path="*" element={<NotFoundPage />} />
       </Routes>
       {signedOut && <SignedOutDialog />}

@@ -32,3 +32,9 @@ export type Model = Schemas["ModelFacts"];
 export type Artifact = Schemas["ArtifactFacts"];
 export type Deployment = Schemas["DeploymentFacts"];
 export type MeasuredReport = Schemas["ReportFacts"];
+
+export type ApiKey = Schemas["ApiKey"];
+export type NewUser = Schemas["NewUser"];
+export type User = Schemas["User"];
+export type UserChange = Schemas["UserChange"];
+export type Role = User["role"];

@@ -43,6 +43,8 @@ export class EditorCore {
   canvas = { width: 0, height: 0 };
   /** The view shows the whole picture, and goes on to do so when the canvas changes. */
   isFitted = true;
+  /** Labels are looked at and not changed. */
+  isReadOnly = false;
   /** Of the picture that is open. */
   readPixels: ReadPixels = () => null;
   readonly #ports: EditorPorts;
@@ -123,7 +125,7 @@ export class EditorCore {
   commit(wanted: readonly Operation[], selection?: ReadonlySet<string>, key: string | null = null): void {
     const { picture, document } = this.#snapshot;
     if (!picture) return;
-    const operations = dropIdle(document, wanted);
+    const operations = this.isReadOnly ? [] : dropIdle(document, wanted);
     if (operations.length > 0) this.#undo(picture.position).note(document, operations, key);
     this.#apply(operations, selection);
   }
@@ -138,7 +140,7 @@ export class EditorCore {
 
   #travel(take: (list: UndoList, document: LabelDocument) => readonly Operation[] | null): void {
     const { picture, document } = this.#snapshot;
-    if (!picture) return;
+    if (!picture || this.isReadOnly) return;
     this.endGesture();
     const operations = take(this.#undo(picture.position), document) ?? [];
     // What was changed is selected, so that the user sees where.
@@ -194,6 +196,7 @@ export class EditorCore {
   }
 
   takeTool(name: ToolName): void {
+    if (this.isReadOnly && name !== "select") return;
     this.endGesture();
     this.toolbox.take(name);
     this.change({ tool: name, cursor: this.toolbox.cursor, preview: null });

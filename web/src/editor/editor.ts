@@ -27,6 +27,8 @@ export type Editor = Labelling &
     readonly getBindings: () => KeyBindings;
     readonly setBindings: (bindings: KeyBindings) => void;
 
+    /** Labels are looked at and not changed, by whatever means: only the select tool is there, and no step changes anything. */
+    readonly setReadOnly: (isReadOnly: boolean) => void;
     readonly undo: () => void;
     readonly redo: () => void;
     readonly selectTool: (tool: ToolName) => void;
@@ -74,6 +76,10 @@ export function createEditor(ports: EditorPorts): Editor {
     getBindings: () => bindings,
     setBindings: (changed) => {
       bindings = changed;
+    },
+    setReadOnly: (isReadOnly) => {
+      core.isReadOnly = isReadOnly;
+      if (isReadOnly) core.takeTool("select");
     },
     undo: () => core.undo(),
     redo: () => core.redo(),

@@ -110,6 +110,11 @@ export function findUnsentDatasets(storage: KeptTexts, now: number): string[] {
   return [...new Set(left.map((edit) => edit.dataset))];
 }
 
+/** How many edits wait in this browser, whichever page is to send them. */
+export function countWaitingEdits(storage: KeptTexts): number {
+  return readAll<UnsentEdit>(storage, EDIT).length;
+}
+
 function isLeaseOver(storage: KeptTexts, sender: string, now: number): boolean {
   return now - Number(storage.getItem(LEASE + sender) ?? 0) >= LEASE_MS;
 }

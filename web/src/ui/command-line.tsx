@@ -2,8 +2,10 @@ import { useState } from "react";
 import { IconButton } from "./button";
 import styles from "./command-line.module.css";
 
-/** A command to type into a terminal, with a button that copies it. */
-export function CommandLine({ command }: { command: string }) {
+type Props = { command: string; what?: string };
+
+/** A command to type into a terminal, or another text to be copied whole, with a button that does. */
+export function CommandLine({ command, what = "the command" }: Props) {
   const [copied, setCopied] = useState(false);
   const copy = async () => {
     await navigator.clipboard.writeText(command);
@@ -12,7 +14,7 @@ export function CommandLine({ command }: { command: string }) {
   return (
     <div className={styles.line}>
       <code>{command}</code>
-      <IconButton icon={copied ? "check" : "copy"} label={copied ? "Copied" : "Copy the command"} onClick={copy} />
+      <IconButton icon={copied ? "check" : "copy"} label={copied ? "Copied" : `Copy ${what}`} onClick={copy} />
     </div>
   );
 }

@@ -2,16 +2,16 @@ import { type ReactNode, useEffect } from "react";
 import { Link } from "react-router";
 import styles from "./frame.module.css";
 import { Navigation } from "./navigation";
+import { PersonMenu } from "./person-menu";
 
 type Props = {
   /** The page's own name, for the tab of the browser. */
   title: string;
-  author?: string | undefined;
   children: ReactNode;
 };
 
 /** What stands around every page but the editor's: the product, its parts, and who you are. */
-export function Frame({ title, author, children }: Props) {
+export function Frame({ title, children }: Props) {
   useEffect(() => {
     document.title = `${title} · Sightline`;
   }, [title]);
@@ -23,11 +23,7 @@ export function Frame({ title, author, children }: Props) {
           Sightline
         </Link>
         <Navigation />
-        {author && (
-          <span className={styles.author} title="Edits are kept under this name">
-            {author}
-          </span>
-        )}
+        <PersonMenu />
       </header>
       <main className={styles.main}>{children}</main>
     </div>

@@ -507,3 +507,29 @@ test("N takes the last drawing tool again", () => {
   press(editor, "N");
   expect(shown().tool).toBe("polygon");
 });
+
+test("who may only look changes nothing, by tools, keys and commands", async () => {
+  const { world, editor, drag, shown } = open([[{ id: "0", annotation: box("cat", 10, 10, 50, 50) }], []]);
+  const before = shown().document;
+  editor.setReadOnly(true);
+  editor.selectTool("box");
+  expect(shown().tool).toBe("select");
+  drag(60, 60, 90, 90);
+  drag(30, 30, 60, 60); // what lies there
+  editor.selectAll();
+  editor.deleteSelection();
+  editor.nudge(3, 4);
+  editor.setCategory("dog");
+  editor.setImageCategory("dog", false);
+  editor.markDone();
+  editor.copy();
+  editor.paste();
+  editor.undo();
+  await world.clock.pass(1000);
+  expect(shown().document).toEqual(before);
+  expect(world.server.picture(0).journal).toHaveLength(0);
+  editor.setReadOnly(false);
+  editor.selectAll();
+  editor.deleteSelection();
+  expect(shown().document.labels).toEqual([]);
+});

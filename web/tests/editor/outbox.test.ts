@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { findUnsentDatasets, LEASE_MS, Outbox, type UnsentEdit } from "../../src/editor/outbox";
+import { countWaitingEdits, findUnsentDatasets, LEASE_MS, Outbox, type UnsentEdit } from "../../src/editor/outbox";
 import { HandStorage } from "./world";
 
 function edit(sender: string, number: number, dataset = "parts"): UnsentEdit {
@@ -35,4 +35,5 @@ test("only a dataset's own edits are taken, and all datasets that wait are known
   new Outbox(storage, "birds", "dead").keep(edit("dead", 1, "birds"));
   expect(new Outbox(storage, "parts", "next").adopt(LEASE_MS)).toEqual([]);
   expect(findUnsentDatasets(storage, LEASE_MS)).toEqual(["birds"]);
+  expect(countWaitingEdits(storage)).toBe(1);
 });

@@ -1,6 +1,7 @@
 import { useState } from "react";
-import { useDatasets, useSession } from "../../api/hooks";
+import { useDatasets } from "../../api/hooks";
 import { Button } from "../../ui/button";
+import { ForRole } from "../../ui/for-role";
 import { countOf } from "../../ui/format";
 import { Frame } from "../../ui/frame";
 import { ErrorNotice, Notice } from "../../ui/notice";
@@ -13,23 +14,24 @@ import { Welcome } from "./welcome";
 
 /** Every dataset of the workspace, and how to make one. */
 export function DatasetsPage() {
-  const session = useSession();
   const datasets = useDatasets();
   const [creating, setCreating] = useState(false);
   const found = datasets.data?.datasets ?? [];
   const broken = Object.entries(datasets.data?.broken ?? {});
   const isEmpty = datasets.isSuccess && found.length === 0 && broken.length === 0;
   return (
-    <Frame title="Datasets" author={session.data?.author}>
+    <Frame title="Datasets">
       <Page>
         {!isEmpty && (
           <PageHead
             title="Datasets"
             note={datasets.data ? countOf(found.length, "dataset") : "\u00a0"}
             actions={
-              <Button kind="primary" icon="add" onClick={() => setCreating(true)}>
-                New dataset
-              </Button>
+              <ForRole least="editor">
+                <Button kind="primary" icon="add" onClick={() => setCreating(true)}>
+                  New dataset
+                </Button>
+              </ForRole>
             }
           />
         )}

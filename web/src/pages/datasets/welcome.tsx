@@ -1,4 +1,5 @@
 import { useSession } from "../../api/hooks";
+import { useMay } from "../../api/people";
 import { Button } from "../../ui/button";
 import { CommandLine } from "../../ui/command-line";
 import { EmptyState } from "../../ui/empty-state";
@@ -8,6 +9,14 @@ import styles from "./welcome.module.css";
 /** The first page of a new workspace: the first step, here or in the terminal. */
 export function Welcome({ onCreate }: { onCreate: () => void }) {
   const workspace = useSession().data?.workspace;
+  const mayEdit = useMay("editor");
+  if (!mayEdit) {
+    return (
+      <EmptyState icon="image" title="There are no datasets yet">
+        <p>An editor makes them of pictures or videos; then you see them here.</p>
+      </EmptyState>
+    );
+  }
   return (
     <EmptyState icon="image" title="Start with your pictures">
       <p>

@@ -1,5 +1,4 @@
 import { Link } from "react-router";
-import { useSession } from "../../api/hooks";
 import { useRunningJobs } from "../../api/jobs";
 import { useDevices } from "../../api/shelves";
 import type { Device, Job } from "../../api/types";
@@ -18,11 +17,10 @@ const COLUMNS = ["Device", "State", "Precisions", "Engines"];
 
 /** What this machine computes on, what is missing, and what computes now. */
 export default function DevicesPage() {
-  const session = useSession();
   const devices = useDevices();
   const running = useRunningJobs();
   return (
-    <Frame title="Devices" author={session.data?.author}>
+    <Frame title="Devices">
       <Page>
         <PageHead title="Devices" note={devices.data && describeMachine(devices.data)} />
         {devices.error && (

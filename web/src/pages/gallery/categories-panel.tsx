@@ -2,6 +2,7 @@ import { type FormEvent, useState } from "react";
 import { useAddCategory } from "../../api/hooks";
 import type { DatasetSummary } from "../../api/types";
 import { Button } from "../../ui/button";
+import { ForRole } from "../../ui/for-role";
 import { ErrorNotice } from "../../ui/notice";
 import styles from "./categories-panel.module.css";
 import { CategoryRow } from "./category-row";
@@ -30,19 +31,21 @@ export function CategoriesPanel({ dataset }: { dataset: DatasetSummary }) {
         ))}
       </ul>
       {add.error && <ErrorNotice error={add.error} />}
-      <form className={styles.add} onSubmit={submit}>
-        <input
-          className={styles.input}
-          aria-label="Name of a new category"
-          placeholder="New category"
-          value={typed}
-          maxLength={200}
-          onChange={(event) => setTyped(event.target.value)}
-        />
-        <Button type="submit" disabled={!typed.trim()} busy={add.isPending}>
-          Add
-        </Button>
-      </form>
+      <ForRole least="editor">
+        <form className={styles.add} onSubmit={submit}>
+          <input
+            className={styles.input}
+            aria-label="Name of a new category"
+            placeholder="New category"
+            value={typed}
+            maxLength={200}
+            onChange={(event) => setTyped(event.target.value)}
+          />
+          <Button type="submit" disabled={!typed.trim()} busy={add.isPending}>
+            Add
+          </Button>
+        </form>
+      </ForRole>
     </section>
   );
 }

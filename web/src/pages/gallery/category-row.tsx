@@ -2,6 +2,7 @@ import { type FormEvent, useState } from "react";
 import { useRemoveCategory, useRenameCategory } from "../../api/hooks";
 import type { Category } from "../../api/types";
 import { Button, IconButton } from "../../ui/button";
+import { ForRole } from "../../ui/for-role";
 import { countOf, formatCount } from "../../ui/format";
 import { ErrorNotice } from "../../ui/notice";
 import styles from "./categories-panel.module.css";
@@ -31,15 +32,17 @@ export function CategoryRow({ dataset, category, count }: Props) {
           <span className={styles.count} title={countOf(count, "annotation")}>
             {formatCount(count)}
           </span>
-          <span className={styles.tools}>
-            <IconButton icon="edit" label={`Rename ${category.name}`} onClick={() => setTyped(category.name)} />
-            <IconButton
-              icon="remove"
-              label={`Remove ${category.name}`}
-              disabled={remove.isPending}
-              onClick={() => remove.mutate(category.id)}
-            />
-          </span>
+          <ForRole least="editor">
+            <span className={styles.tools}>
+              <IconButton icon="edit" label={`Rename ${category.name}`} onClick={() => setTyped(category.name)} />
+              <IconButton
+                icon="remove"
+                label={`Remove ${category.name}`}
+                disabled={remove.isPending}
+                onClick={() => remove.mutate(category.id)}
+              />
+            </span>
+          </ForRole>
         </div>
       ) : (
         <form className={styles.add} onSubmit={submit}>

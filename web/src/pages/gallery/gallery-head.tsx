@@ -2,8 +2,10 @@ import { useState } from "react";
 import { Link } from "react-router";
 import { labelPath } from "../../api/addresses";
 import { type ItemFilter, useFirstItems } from "../../api/hooks";
+import { useMay } from "../../api/people";
 import type { DatasetSummary } from "../../api/types";
 import { Button, buttonClass } from "../../ui/button";
+import { ForRole } from "../../ui/for-role";
 import { countOf } from "../../ui/format";
 import { Notice } from "../../ui/notice";
 import { PageHead } from "../../ui/page";
@@ -18,6 +20,7 @@ type Props = { dataset: DatasetSummary; filter: ItemFilter; onAdd: () => void };
 /** The dataset's name and state, the way into the editor, more pictures, and the freezing of what was labelled. */
 export function GalleryHead({ dataset, filter, onAdd }: Props) {
   const [open, setOpen] = useState<"freeze" | "train" | null>(null);
+  const mayEdit = useMay("editor");
   const { name, states, unfrozen_edits, newer_version } = dataset;
   const wanted = chooseWork(filter, states);
   const [first] = useFirstItems(name, wanted, 1).data ?? [];
@@ -29,25 +32,23 @@ export function GalleryHead({ dataset, filter, onAdd }: Props) {
         note={`${countOf(dataset.item_count, "picture")} · ${countOf(annotations, "annotation")}`}
         actions={
           <>
-            <Button icon="add" onClick={onAdd}>
-              Add pictures
-            </Button>
-            <Button icon="train" onClick={() => setOpen("train")}>
-              Train
-            </Button>
-            <Button icon="freeze" onClick={() => setOpen("freeze")}>
-              Freeze version
-            </Button>
+            <ForRole least="editor">
+              <Button icon="add" onClick={onAdd}>
+                Add pictures
+              </Button>
+              <Button icon="train" onClick={() => setOpen("train")}>
+                Train
+              </Button>
+              <Button icon="freeze" onClick={() => setOpen("freeze")}>
+                Freeze version
+              </Button>
+            </ForRole>
             {first && (
               <Link
                 className={buttonClass("primary")}
                 to={labelPath(name, first.position, writeFilter(wanted).toString())}
               >
-                {isFiltering(filter)
-                  ? "Label these pictures"
-                  : states.labelled > 0
-                    ? "Continue labelling"
-                    : "Start labelling"}
+                {nameWork(mayEdit, filter, states)}
               </Link>
             )}
           </>
@@ -66,6 +67,12 @@ export function GalleryHead({ dataset, filter, onAdd }: Props) {
       )}
     </div>
   );
+}
+
+function nameWork(mayEdit: boolean, filter: ItemFilter, states: DatasetSummary["states"]): string {
+  if (!mayEdit) return "Look at the pictures";
+  if (isFiltering(filter)) return "Label these pictures";
+  return states.labelled > 0 ? "Continue labelling" : "Start labelling";
 }
 
 /** What the button opens: what the filter shows; without a filter, what nobody has labelled yet. */

@@ -1,9 +1,11 @@
 import { useCallback, useMemo, useState } from "react";
 import { useParams, useSearchParams } from "react-router";
 import { ApiError } from "../../api/client";
-import { type ItemFilter, useDataset, useItems, useReadAll, useSession, useVideos } from "../../api/hooks";
+import { type ItemFilter, useDataset, useItems, useReadAll, useVideos } from "../../api/hooks";
+import { useMay } from "../../api/people";
 import { Button } from "../../ui/button";
 import { EmptyState } from "../../ui/empty-state";
+import { ForRole } from "../../ui/for-role";
 import { Frame } from "../../ui/frame";
 import { ErrorNotice } from "../../ui/notice";
 import { PageDrop } from "../../ui/page-drop";
@@ -25,8 +27,8 @@ import { VersionsPanel } from "./versions-panel";
 /** The pictures of one dataset, what they are labelled with, and its versions. */
 export function GalleryPage() {
   const { name = "" } = useParams();
-  const session = useSession();
   const dataset = useDataset(name);
+  const mayEdit = useMay("editor");
   const [search, setSearch] = useSearchParams();
   const filter = readFilter(search);
   const items = useItems(name, filter);
@@ -49,7 +51,7 @@ export function GalleryPage() {
     return <NotFoundPage title="There is no such dataset" reason={dataset.error.message} />;
   }
   return (
-    <Frame title={name} author={session.data?.author}>
+    <Frame title={name}>
       <div className={styles.page}>
         <div className={styles.content}>
           {dataset.data && <GalleryHead dataset={dataset.data} filter={filter} onAdd={() => setAdding([])} />}
@@ -86,6 +88,7 @@ export function GalleryPage() {
               total={total}
               search={writeFilter(filter).toString()}
               selection={selection}
+              canChoose={mayEdit}
               onSelect={setSelection}
               onChooseAll={chooseAll}
               onNearEnd={() => items.hasNextPage && !items.isFetchingNextPage && items.fetchNextPage()}
@@ -100,7 +103,9 @@ export function GalleryPage() {
           </aside>
         )}
       </div>
-      <PageDrop onDrop={onDrop}>Drop to add to {name}</PageDrop>
+      <ForRole least="editor">
+        <PageDrop onDrop={onDrop}>Drop to add to {name}</PageDrop>
+      </ForRole>
       {adding && <AddPictures dataset={name} dropped={adding} onClose={() => setAdding(null)} />}
     </Frame>
   );

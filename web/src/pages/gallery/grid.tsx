@@ -14,6 +14,8 @@ type Props = {
   /** The filter's words, which the editor's addresses keep. */
   search: string;
   selection: Selection;
+  /** Whether there is anything to do with chosen pictures. */
+  canChoose: boolean;
   /** Told how the selection changes: the pictures that are loaded stand in the order in which they are shown. */
   onSelect: (change: (selection: Selection) => Selection) => void;
   onChooseAll: () => void;
@@ -32,7 +34,7 @@ const LAST_PLACES = new Map<string, number>();
  * picture whose link has the focus. Space chooses it; arrows with Shift choose all that they go over.
  */
 export function Grid(props: Props) {
-  const { dataset, items, total, search, selection, onSelect, onChooseAll, onNearEnd } = props;
+  const { dataset, items, total, search, selection, canChoose, onSelect, onChooseAll, onNearEnd } = props;
   const scroller = useRef<HTMLDivElement>(null);
   const width = useWidth(scroller);
   const pictures = `${dataset}?${search}`;
@@ -89,7 +91,7 @@ export function Grid(props: Props) {
     [items, onFocus, onSelect],
   );
   const onKeyDown = (event: KeyboardEvent) => {
-    const choice = chooseByKey(event);
+    const choice = canChoose ? chooseByKey(event) : null;
     if (choice) {
       event.preventDefault();
       if (choice === "all") onChooseAll();
@@ -102,7 +104,7 @@ export function Grid(props: Props) {
     if (place === null) return;
     event.preventDefault();
     wantsFocus.current = true;
-    if (event.shiftKey) onSelect((before) => extend(before, items, place, focused));
+    if (event.shiftKey && canChoose) onSelect((before) => extend(before, items, place, focused));
     setFocused(place);
     rows.scrollToIndex(Math.floor(place / columns), { align: "auto" });
   };
@@ -147,7 +149,7 @@ export function Grid(props: Props) {
                   chosen={selection.chosen.has(item.position)}
                   choosing={selection.chosen.size > 0}
                   onFocus={onFocus}
-                  onChoose={onChoose}
+                  onChoose={canChoose ? onChoose : null}
                 />
               );
             })}

@@ -19,8 +19,8 @@ type Props = {
   /** Whether any picture is chosen: then a click chooses, too. */
   choosing: boolean;
   onFocus: (place: number) => void;
-  /** Told that the picture shall be chosen or no longer; `ranging`: all up to it. */
-  onChoose: (place: number, ranging: boolean) => void;
+  /** Told that the picture shall be chosen or no longer; `ranging`: all up to it. null: none can be. */
+  onChoose: ((place: number, ranging: boolean) => void) | null;
 };
 
 /** One picture: its thumbnail, its name, how many annotations it has, its state, and whether it is chosen. */
@@ -29,7 +29,7 @@ export const Tile = memo(function Tile(props: Props) {
   const annotations = countOf(item.annotation_count, "annotation");
   // Enter clicks a link, too, with a detail of 0: it opens the picture in any case.
   const onClick = (event: MouseEvent) => {
-    if (event.detail === 0 || event.ctrlKey || event.metaKey || !(choosing || event.shiftKey)) return;
+    if (!onChoose || event.detail === 0 || event.ctrlKey || event.metaKey || !(choosing || event.shiftKey)) return;
     event.preventDefault();
     onChoose(place, event.shiftKey);
   };
@@ -58,17 +58,19 @@ export const Tile = memo(function Tile(props: Props) {
           {item.split && <span className={styles.split}>{item.split}</span>}
         </span>
       </Link>
-      <button
-        type="button"
-        className={`${styles.choose} ${choosing ? styles.shown : ""} ${chosen ? styles.taken : ""}`}
-        tabIndex={-1}
-        aria-pressed={chosen}
-        aria-label={`Choose ${item.file_name}`}
-        title="Choose (Space)"
-        onClick={(event) => onChoose(place, event.shiftKey)}
-      >
-        {chosen && <Icon name="check" />}
-      </button>
+      {onChoose && (
+        <button
+          type="button"
+          className={`${styles.choose} ${choosing ? styles.shown : ""} ${chosen ? styles.taken : ""}`}
+          tabIndex={-1}
+          aria-pressed={chosen}
+          aria-label={`Choose ${item.file_name}`}
+          title="Choose (Space)"
+          onClick={(event) => onChoose(place, event.shiftKey)}
+        >
+          {chosen && <Icon name="check" />}
+        </button>
+      )}
     </div>
   );
 });

@@ -2,6 +2,7 @@ import { useState } from "react";
 import { useVersions } from "../../api/hooks";
 import type { DatasetSummary, Version } from "../../api/types";
 import { Button } from "../../ui/button";
+import { ForRole } from "../../ui/for-role";
 import { countOf, shortId } from "../../ui/format";
 import { ErrorNotice, Notice } from "../../ui/notice";
 import { Skeleton } from "../../ui/skeleton";
@@ -49,9 +50,11 @@ function Row({ version, dataset }: RowProps) {
         {isPresent ? (
           <span className={styles.present}>present</span>
         ) : (
-          <Button kind="quiet" className={styles.return ?? ""} onClick={() => setReturning(true)}>
-            Make present
-          </Button>
+          <ForRole least="editor">
+            <Button kind="quiet" className={styles.return ?? ""} onClick={() => setReturning(true)}>
+              Make present
+            </Button>
+          </ForRole>
         )}
       </p>
       <p className={styles.facts}>

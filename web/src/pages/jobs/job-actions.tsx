@@ -1,5 +1,6 @@
 import { useState } from "react";
 import { hasEnded, useEndJob } from "../../api/jobs";
+import { useMay } from "../../api/people";
 import type { Job } from "../../api/types";
 import { Button } from "../../ui/button";
 import { Dialog } from "../../ui/dialog";
@@ -10,7 +11,8 @@ import { titleOf } from "./words";
 export function JobActions({ job }: { job: Job }) {
   const [asking, setAsking] = useState(false);
   const end = useEndJob(job.id);
-  if (hasEnded(job)) return null;
+  const mayEnd = useMay("editor");
+  if (hasEnded(job) || !mayEnd) return null;
   const isAsked = job.asked !== null;
   return (
     <>

@@ -1,6 +1,5 @@
 import { useMemo } from "react";
 import { useParams } from "react-router";
-import { useSession } from "../../api/hooks";
 import { useJobStory } from "../../api/job-stream";
 import { hasEnded, useJob } from "../../api/jobs";
 import type { Job, JobEvent } from "../../api/types";
@@ -27,10 +26,9 @@ const SECOND_MS = 1000;
 /** One job as it goes on: how far it is, its curves, its log, and what came of it. */
 export function JobPage() {
   const { id = "" } = useParams();
-  const session = useSession();
   const job = useJob(id);
   return (
-    <Frame title={job.data ? titleOf(job.data) : "Job"} author={session.data?.author}>
+    <Frame title={job.data ? titleOf(job.data) : "Job"}>
       <Page>
         {job.error && !job.data && (
           <ErrorNotice error={job.error} action={<Button onClick={() => job.refetch()}>Try again</Button>} />

@@ -1,5 +1,4 @@
 import { Link, useSearchParams } from "react-router";
-import { useSession } from "../../api/hooks";
 import { useJobs, useRunningJobs } from "../../api/jobs";
 import type { Job, JobKind } from "../../api/types";
 import { Button, buttonClass } from "../../ui/button";
@@ -19,7 +18,6 @@ const SECOND_MS = 1000;
 
 /** What runs, what waits, and what has been done. */
 export function JobsPage() {
-  const session = useSession();
   const [search, setSearch] = useSearchParams();
   const kind = readKind(search.get("kind"));
   const jobs = useJobs(kind);
@@ -27,7 +25,7 @@ export function JobsPage() {
   const now = useNow(SECOND_MS);
   const shown = orderJobs(running, jobs.data?.pages.flatMap((page) => page.jobs) ?? []);
   return (
-    <Frame title="Jobs" author={session.data?.author}>
+    <Frame title="Jobs">
       <Page>
         <PageHead
           title="Jobs"

@@ -2,6 +2,7 @@ import { type RefObject, useId, useMemo, useState } from "react";
 import type { Editor } from "../../editor/editor";
 import type { Category } from "../../labels/annotation";
 import { geometryOf } from "../../labels/shapes";
+import { ForRole } from "../../ui/for-role";
 import { Icon } from "../../ui/icon";
 import { CategoryField } from "./category-field";
 import styles from "./category-list.module.css";
@@ -27,16 +28,18 @@ export function CategoryList({ editor, dataset, mode, field }: Props) {
   const { labelsPicture } = mode;
   return (
     <section className={styles.panel} aria-label="Categories">
-      <ModeSwitch mode={mode} />
-      <CategoryField
-        editor={editor}
-        dataset={dataset}
-        field={field}
-        typed={typed}
-        onType={setTyped}
-        found={found}
-        onChoose={mode.choose}
-      />
+      <ForRole least="editor">
+        <ModeSwitch mode={mode} />
+        <CategoryField
+          editor={editor}
+          dataset={dataset}
+          field={field}
+          typed={typed}
+          onType={setTyped}
+          found={found}
+          onChoose={mode.choose}
+        />
+      </ForRole>
       {categories.length === 0 && <p className={styles.none}>No category yet: what shall people label?</p>}
       <ul className={styles.list}>
         {found.rows.map(({ category, place }) => (

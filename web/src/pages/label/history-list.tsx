@@ -2,6 +2,7 @@ import { useMutation, useQuery } from "@tanstack/react-query";
 import { useEffect } from "react";
 import type { Editor } from "../../editor/editor";
 import { Button } from "../../ui/button";
+import { ForRole } from "../../ui/for-role";
 import { ErrorNotice } from "../../ui/notice";
 import styles from "./history-list.module.css";
 import { type JournalEntry, readHistory, restoreRevision } from "./requests";
@@ -80,16 +81,18 @@ function Entry({ edit, isPresent, isBusy, onRestore }: EntryProps) {
 
 function RestoreButton({ isBusy, onClick, label }: { isBusy: boolean; onClick: () => void; label: string }) {
   return (
-    <button
-      type="button"
-      className={styles.restore}
-      disabled={isBusy}
-      aria-label={label}
-      title={label}
-      onClick={onClick}
-    >
-      Restore
-    </button>
+    <ForRole least="editor">
+      <button
+        type="button"
+        className={styles.restore}
+        disabled={isBusy}
+        aria-label={label}
+        title={label}
+        onClick={onClick}
+      >
+        Restore
+      </button>
+    </ForRole>
   );
 }
 

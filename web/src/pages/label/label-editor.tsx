@@ -1,4 +1,5 @@
 import { useRef, useState } from "react";
+import { useMay } from "../../api/people";
 import { Stage } from "../../canvas/stage";
 import type { Editor } from "../../editor/editor";
 import { FrameStrip } from "./frame-strip";
@@ -35,6 +36,7 @@ export function LabelEditor({ editor, dataset, position, itemCount, search }: Pr
   const asking = useProposals(editor, dataset);
   const mode = usePictureMode(editor, dataset);
   const tone = useTone(editor, dataset, picture);
+  const mayEdit = useMay("editor");
   const categoryField = useRef<HTMLInputElement>(null);
   const [showsKeys, setShowsKeys] = useState(false);
   useKeys(editor, {
@@ -49,7 +51,7 @@ export function LabelEditor({ editor, dataset, position, itemCount, search }: Pr
     invertTone: tone.invert,
   });
   return (
-    <div className={styles.page}>
+    <div className={`${styles.page} ${mayEdit ? "" : styles.withoutTools}`}>
       <TopBar
         editor={editor}
         dataset={dataset}
@@ -63,7 +65,7 @@ export function LabelEditor({ editor, dataset, position, itemCount, search }: Pr
         tone={tone}
         onShowKeys={() => setShowsKeys(true)}
       />
-      <ToolBar editor={editor} />
+      {mayEdit && <ToolBar editor={editor} />}
       <main className={styles.middle}>
         <div className={styles.canvas}>
           <Stage

@@ -2,6 +2,7 @@ import { useEffect } from "react";
 import { Link, useParams, useSearchParams } from "react-router";
 import { datasetPath } from "../../api/addresses";
 import { useDataset, useSession } from "../../api/hooks";
+import { useMay } from "../../api/people";
 import { buttonClass } from "../../ui/button";
 import { EmptyState } from "../../ui/empty-state";
 import { readFilter, writeFilter } from "../gallery/filter";
@@ -17,6 +18,8 @@ export default function LabelPage() {
   const editor = useEditor(name);
   const categories = dataset.data?.categories;
   const position = /^\d+$/.test(place) ? Number(place) : null;
+  const mayEdit = useMay("editor");
+  useEffect(() => editor?.setReadOnly(!mayEdit), [editor, mayEdit]);
   useEffect(() => {
     if (editor && categories) editor.setCategories(categories);
   }, [editor, categories]);

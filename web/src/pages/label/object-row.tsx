@@ -1,4 +1,5 @@
 import { type MouseEvent, memo } from "react";
+import { useMay } from "../../api/people";
 import { sizeText } from "../../canvas/style";
 import type { Editor } from "../../editor/editor";
 import type { Annotation, Label } from "../../labels/annotation";
@@ -44,6 +45,7 @@ function ObjectRowInner({
 }: Props) {
   const { category, confidence, origin } = annotation;
   const isProposal = origin === "model";
+  const mayEdit = useMay("editor");
   return (
     // biome-ignore lint/a11y/useKeyWithClickEvents: the list itself has the focus and the keys
     <div
@@ -70,7 +72,7 @@ function ObjectRowInner({
       )}
       <span className={styles.size}>{writeSize(annotation)}</span>
       <span className={styles.tools}>
-        {isProposal && (
+        {mayEdit && isProposal && (
           <RowButton isChosen={isChosen} icon="check" label={`Accept ${category}`} onClick={() => accept(editor, id)} />
         )}
         <RowButton
@@ -79,7 +81,14 @@ function ObjectRowInner({
           label={`${isHidden ? "Show" : "Hide"} ${category}`}
           onClick={() => editor.toggleHidden([id])}
         />
-        <RowButton isChosen={isChosen} icon="remove" label={`Delete ${category}`} onClick={() => remove(editor, id)} />
+        {mayEdit && (
+          <RowButton
+            isChosen={isChosen}
+            icon="remove"
+            label={`Delete ${category}`}
+            onClick={() => remove(editor, id)}
+          />
+        )}
       </span>
     </div>
   );

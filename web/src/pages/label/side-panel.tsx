@@ -1,5 +1,6 @@
 import { type KeyboardEvent, type RefObject, useId, useState } from "react";
 import type { Editor } from "../../editor/editor";
+import { ForRole } from "../../ui/for-role";
 import { formatCount } from "../../ui/format";
 import { CategoryList } from "./category-list";
 import { HistoryList } from "./history-list";
@@ -56,7 +57,9 @@ export function SidePanel({ editor, dataset, asking, mode, categoryField }: Prop
       <div id={`${id}-panel`} className={styles.content} role="tabpanel" aria-labelledby={`${id}-${tab}`}>
         {tab === "Labels" ? <ObjectList editor={editor} /> : <HistoryList editor={editor} dataset={dataset} />}
       </div>
-      <ProposalPanel editor={editor} asking={asking} />
+      <ForRole least="editor">
+        <ProposalPanel editor={editor} asking={asking} />
+      </ForRole>
     </aside>
   );
 }

@@ -4,6 +4,7 @@ import { isPlain } from "../../canvas/tone";
 import type { Editor } from "../../editor/editor";
 import { findViewer } from "../../labels/document";
 import { Button, IconButton } from "../../ui/button";
+import { ForRole } from "../../ui/for-role";
 import { formatCount } from "../../ui/format";
 import { Icon } from "../../ui/icon";
 import { keyOf } from "./key-names";
@@ -82,15 +83,17 @@ export function TopBar({
         <span className={styles.rule} />
         <ViewControls editor={editor} tone={tone} />
         <IconButton icon="keyboard" label="Keys (?)" onClick={onShowKeys} />
-        <Button
-          kind={isDone ? "plain" : "primary"}
-          className={isDone ? (styles.done ?? "") : ""}
-          icon="check"
-          title={`A person looked at the whole picture; go on to the next (${keyOf(editor, "markDone")})`}
-          onClick={onDone}
-        >
-          Done
-        </Button>
+        <ForRole least="editor">
+          <Button
+            kind={isDone ? "plain" : "primary"}
+            className={isDone ? (styles.done ?? "") : ""}
+            icon="check"
+            title={`A person looked at the whole picture; go on to the next (${keyOf(editor, "markDone")})`}
+            onClick={onDone}
+          >
+            Done
+          </Button>
+        </ForRole>
       </div>
     </header>
   );

@@ -6,6 +6,7 @@ import { useArtifacts, useDeployments, useModels, useReports } from "../../api/s
 import type { Artifact } from "../../api/types";
 import { Button, buttonClass } from "../../ui/button";
 import { type Fact, Facts, Figures } from "../../ui/facts";
+import { ForRole } from "../../ui/for-role";
 import { formatBytes } from "../../ui/format";
 import { formatMetric, nameMetric } from "../../ui/metrics";
 import { Notice } from "../../ui/notice";
@@ -56,9 +57,11 @@ function Content({ artifact }: { artifact: Artifact }) {
         actions={
           <>
             <PredictorActions name={name} subject={referTo(artifact)} version={model?.dataset_version ?? null} />
-            <Button kind="primary" icon="deploy" onClick={() => setDeploying(true)}>
-              Deploy
-            </Button>
+            <ForRole least="editor">
+              <Button kind="primary" icon="deploy" onClick={() => setDeploying(true)}>
+                Deploy
+              </Button>
+            </ForRole>
           </>
         }
       />

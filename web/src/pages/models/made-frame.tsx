@@ -1,6 +1,5 @@
 import type { ReactNode } from "react";
 import { Link } from "react-router";
-import { useSession } from "../../api/hooks";
 import type { Removable } from "../../api/removing";
 import { Button, buttonClass } from "../../ui/button";
 import { EmptyState } from "../../ui/empty-state";
@@ -25,9 +24,8 @@ type Props<T> = {
 
 /** The page of one thing that was made: while it is looked for, when it is gone, and its content. */
 export function MadeFrame<T>({ noun, list, name, found, removable, query, children }: Props<T>) {
-  const session = useSession();
   return (
-    <Frame title={name} author={session.data?.author}>
+    <Frame title={name}>
       <Page>
         <div className={styles.top}>
           <Link className={styles.back} to={list}>

@@ -6,6 +6,7 @@ import { useArtifacts, useModels, useReports } from "../../api/shelves";
 import type { Model } from "../../api/types";
 import { Button } from "../../ui/button";
 import { type Fact, Facts, Figures } from "../../ui/facts";
+import { ForRole } from "../../ui/for-role";
 import { countOf, formatCount, shortId } from "../../ui/format";
 import { formatMetric, nameMetric } from "../../ui/metrics";
 import { Card, Columns, PageHead } from "../../ui/page";
@@ -52,9 +53,11 @@ function Content({ model }: { model: Model }) {
         actions={
           <>
             <PredictorActions name={name} subject={referTo(model)} version={dataset_version} />
-            <Button kind="primary" icon="compile" onClick={() => setCompiling(true)}>
-              Compile
-            </Button>
+            <ForRole least="editor">
+              <Button kind="primary" icon="compile" onClick={() => setCompiling(true)}>
+                Compile
+              </Button>
+            </ForRole>
           </>
         }
       />

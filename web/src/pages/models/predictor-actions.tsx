@@ -1,4 +1,5 @@
 import { useState } from "react";
+import { useMay } from "../../api/people";
 import { Button } from "../../ui/button";
 import { MeasureDialog } from "./measure-dialog";
 import { ProposeDialog } from "./propose-dialog";
@@ -9,6 +10,7 @@ type Props = { name: string; subject: string; version: string | null };
 export function PredictorActions({ name, subject, version }: Props) {
   const [open, setOpen] = useState<"measure" | "propose" | null>(null);
   const close = () => setOpen(null);
+  if (!useMay("editor")) return null;
   return (
     <>
       <Button icon="propose" onClick={() => setOpen("propose")}>

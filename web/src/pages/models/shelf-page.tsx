@@ -1,6 +1,5 @@
 import type { ReactNode } from "react";
 import { Link, useLocation } from "react-router";
-import { useSession } from "../../api/hooks";
 import { useArtifacts, useDeployments, useModels, useReports } from "../../api/shelves";
 import { Button } from "../../ui/button";
 import { Frame } from "../../ui/frame";
@@ -32,9 +31,8 @@ export type Column = { readonly name: string; readonly isNumber?: boolean };
 
 /** A list of what was made, with the ways to the other lists. */
 export function ShelfPage({ title, note, query, columns, rows, empty }: Props) {
-  const session = useSession();
   return (
-    <Frame title={title} author={session.data?.author}>
+    <Frame title={title}>
       <Page>
         <Tabs />
         <PageHead title={title} note={note} />

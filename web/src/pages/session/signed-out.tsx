@@ -24,7 +24,11 @@ export function SignedOutDialog() {
     return (
       <div className={styles.reminder}>
         <Notice kind="warning">
-          Not signed in: open the link that <code>sightline up</code> printed.
+          Not signed in: open the link that <code>sightline up</code> printed, or{" "}
+          <a href="/sign-in" target="_blank" rel="noreferrer">
+            sign in
+          </a>
+          .
         </Notice>
       </div>
     );
@@ -40,9 +44,12 @@ function Words() {
   return (
     <div className={styles.words}>
       <p>
-        The server was started again. Each start prints a link in its terminal that signs this browser in: open it in
-        another tab, and this page goes on by itself. Edits that are not saved yet wait in this browser. If the server
-        no longer runs, start it:
+        The server was started again, or your sign-in has ended. Users{" "}
+        <a href="/sign-in" target="_blank" rel="noreferrer">
+          sign in by name
+        </a>
+        ; whoever started the server opens the link that it printed in its terminal. Do so in another tab, and this page
+        goes on by itself. Edits that are not saved yet wait in this browser. If the server no longer runs, start it:
       </p>
       <CommandLine command="sightline up" />
     </div>
