@@ -1,3 +1,5 @@
+from contextlib import suppress
+
 import anyio
 import pytest
 
@@ -58,6 +60,16 @@ def test_what_is_counted_is_bounded():
     for number in range(30_000):
         attempts.take(f"user {number}", None)
     assert len(attempts._buckets) == 10_000
+
+
+def test_names_longer_than_any_cost_and_keep_little():
+    attempts, swelling = Attempts(Clock()), "\ufdfa" * 5000  # each becomes 18 characters, in long work
+    for number in range(100):
+        with suppress(Refusal):
+            attempts.take(f"{number}{swelling}", "192.0.2.1")
+    assert max(len(name) for _, name in attempts._buckets) < 2000
+    # Who must wait at this place makes no entries: enough of them would have driven out those of other names.
+    assert len(attempts._buckets) == 1 + 2 * OF_PLACE.burst
 
 
 @pytest.fixture

@@ -1,3 +1,6 @@
+import unicodedata
+from types import SimpleNamespace
+
 import argon2
 import pytest
 
@@ -29,6 +32,19 @@ def test_what_is_no_password_is_refused_and_never_matches(password, expected):
         hash_password(password)
     assert not is_password(password, hash_password("correct horse"))
     assert not is_password(password, None)
+
+
+def test_of_what_is_too_long_for_a_password_only_a_part_is_composed(monkeypatch):
+    composed = []
+
+    def normalize(form, text):  # takes the square of a run of marks, in which no other thread runs
+        composed.append(len(text))
+        return unicodedata.normalize(form, text)
+
+    monkeypatch.setattr(passwords, "unicodedata", SimpleNamespace(normalize=normalize))
+    with pytest.raises(InvalidInput, match="got 8000"):
+        hash_password("\u0300\u0323" * 4000)
+    assert composed == [1025]
 
 
 def test_the_longest_and_the_shortest_password_are_good():

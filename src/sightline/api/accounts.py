@@ -20,7 +20,7 @@ from sightline.serving.http.limits import Clock, TokenBucket
 from sightline.serving.http.refusals import Refusal
 from sightline.store.database import Database
 from sightline.store.sign_ins import ApiKeyStore, SignInStore, hash_secret
-from sightline.store.users import UserStore, fold_name
+from sightline.store.users import LONGEST_NAME, UserStore, fold_name
 
 CHECKED_AT_ONCE = 2
 MOST_WAITING = 16
@@ -54,10 +54,10 @@ class Attempts:
 
     def take(self, name: str, place: str | None) -> list[TokenBucket]:
         """Count an attempt. Returns: where to put it back when it was right. Raises: Refusal 429 with Retry-After."""
-        folded = fold_name(name)
+        folded = fold_name(name[:LONGEST_NAME])  # a longer one is nobody's, costs long to fold, and would be kept
         wanted = [(("name", folded), OF_NAME)]
-        if place is not None:
-            wanted = [((place, folded), OF_NAME_HERE), ((place, ""), OF_PLACE), *wanted]
+        if place is not None:  # which comes first, so that one that must wait is counted under no further names
+            wanted = [((place, ""), OF_PLACE), ((place, folded), OF_NAME_HERE), *wanted]
         taken: list[TokenBucket] = []
         for key, rate in wanted:
             bucket = self._find(key, rate)

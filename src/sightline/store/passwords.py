@@ -37,12 +37,12 @@ def is_password(password: str, kept: str | None) -> bool:
 
 def _encode(password: str) -> bytes:
     """One form for all ways to type the same text (RFC 8265 §4.2)."""
-    try:
-        given = unicodedata.normalize("NFC", password).encode()
-    except UnicodeEncodeError:
-        raise InvalidInput("expected a password of whole characters, got halves of some; type it anew") from None
     if len(password) < SHORTEST:
         raise InvalidInput(f"expected a password of at least {SHORTEST} characters, got {len(password)}; make it longer")
-    if len(given) > LONGEST_BYTES:
-        raise InvalidInput(f"expected a password of at most {LONGEST_BYTES} bytes, got {len(given)}; make it shorter")
+    try:  # of a long text, composing may take a second in which nothing else runs
+        given = unicodedata.normalize("NFC", password[: LONGEST_BYTES + 1]).encode()
+    except UnicodeEncodeError:
+        raise InvalidInput("expected a password of whole characters, got halves of some; type it anew") from None
+    if (size := max(len(password), len(given))) > LONGEST_BYTES:
+        raise InvalidInput(f"expected a password of at most {LONGEST_BYTES} bytes, got {size}; make it shorter")
     return given

@@ -1,3 +1,4 @@
+import httpx
 from platform_server import Running
 from vapi.base import Base
 
@@ -40,6 +41,9 @@ def test_a_wrong_password_and_what_is_no_request_get_no_token(running: Running, 
     for body in ({"username": "eve"}, {"username": "eve", "password": PASSWORD, "grant_type": "key"}, [], "x" * 20_000):
         assert stranger.server.post("/tokens", json=body) is None
         assert stranger.status_code() in (400, 413) and stranger.json()["result"] == "fail"
+    deep = b'{"x":' + b"[" * 8000 + b"]" * 8000 + b"}"
+    refused = httpx.post(f"{running.url}/api/tokens", content=deep, headers={"X-Auth-Token": ""}, trust_env=False)
+    assert refused.status_code == 400 and refused.json()["result"] == "fail"
     for _ in range(10):
         stranger.users.get_token("eve", "wrong")
     assert stranger.status_code() == 429 and "wait" in stranger.json()["fault"]

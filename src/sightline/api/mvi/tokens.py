@@ -32,7 +32,7 @@ async def give_token(receive: Receive, accounts: Accounts | None, address: str |
         if wanted.grant_type != GRANT:
             return make_fault(400, f"expected the grant_type {GRANT}, got another; send username and password")
         token = None if accounts is None else await accounts.sign_in(wanted.username, wanted.password, address)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, RecursionError) as error:  # the latter where brackets lie too deep in each other
         return make_fault(400, f"expected JSON with grant_type, username and password, got another: {error}")
     except Refusal as refusal:
         return make_fault(refusal.status, str(refusal), headers=refusal.headers)
