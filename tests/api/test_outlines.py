@@ -5,7 +5,9 @@ import pytest
 from platform_data import HEIGHT, WIDTH
 from starlette.testclient import TestClient
 
+from sightline.api import outlines
 from sightline.core.annotations import MaskRle
+from sightline.imaging.files.reading import decode_image
 from sightline.imaging.masks import decode_mask
 
 ITEM = "/v1/datasets/parts/items/0"
@@ -35,6 +37,21 @@ def test_a_stroke_takes_away(api: TestClient) -> None:
     stroke = {"points": [2.5, 0.0, 2.5, 10.0], "radius": 3.0, "adds": False}
     mask = decode_mask(MaskRle(**ask(api, strokes=[stroke]).json()["mask"]))
     assert not mask[:10, :BAR].any() and mask[30, 2]
+
+
+def test_strokes_in_the_box_do_not_decode_the_picture_again(api: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    decoded = []
+
+    def decode_counted(*words: Any) -> Any:
+        decoded.append(words)
+        return decode_image(*words)
+
+    monkeypatch.setattr(outlines, "decode_image", decode_counted)
+    stroke = {"points": [2.5, 0.0, 2.5, 10.0], "radius": 1.0, "adds": False}
+    whole, less = ask(api).json(), ask(api, strokes=[stroke]).json()
+    assert len(decoded) == 1 and whole != less
+    assert ask(api, box_xyxy=[0, 0, 9, HEIGHT]).status_code == 200 and len(decoded) == 2
+    assert ask(api).json() == whole and len(decoded) == 3
 
 
 def test_another_picture_than_the_one_that_was_shown_is_refused(api: TestClient) -> None:

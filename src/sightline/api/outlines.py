@@ -7,10 +7,11 @@ import anyio.to_thread
 from fastapi import APIRouter
 
 from sightline.api import schemas
+from sightline.api.cutting import WindowShelf
 from sightline.api.items import PositionOf
 from sightline.api.parts import DatasetOf, PartsOf
 from sightline.core.errors import Conflict
-from sightline.imaging.cutting import Stroke, cut_out
+from sightline.imaging.cutting import Image, Stroke, cut_window, find_region
 from sightline.imaging.files.headers import DEFAULT_MAX_PIXELS
 from sightline.imaging.files.reading import decode_image
 from sightline.imaging.masks import encode_mask
@@ -22,16 +23,21 @@ router = APIRouter(tags=["Pictures"])
 @router.post("/v1/datasets/{name}/items/{position}/outline", response_model=schemas.Outline)
 async def outline_thing(dataset: DatasetOf, parts: PartsOf, position: PositionOf, outlining: schemas.Outlining) -> Any:
     """The mask of the thing in a box (GrabCut). Nothing is stored."""
-    work = partial(outline, dataset, position, outlining)
+    work = partial(outline, parts.windows, dataset, position, outlining)
     return await anyio.to_thread.run_sync(work, limiter=parts.cutting)
 
 
-def outline(dataset: Dataset, position: int, outlining: schemas.Outlining) -> Any:
+def outline(windows: WindowShelf, dataset: Dataset, position: int, outlining: schemas.Outlining) -> Any:
     """Decode and cut. Raises: Conflict where another picture has its place by now; what decoding and cutting raise."""
     item = dataset.find_picture(position)
     if item.blob != outlining.blob:
         raise Conflict(f"expected the picture {outlining.blob[:12]}, got {item.blob[:12]} at its place; open it anew")
-    content = dataset.version.blobs.read(item.blob)
-    image = decode_image(content, max(DEFAULT_MAX_PIXELS, item.width * item.height), item.file_name)
+
+    def decode() -> Image:
+        content = dataset.version.blobs.read(item.blob)
+        return decode_image(content, max(DEFAULT_MAX_PIXELS, item.width * item.height), item.file_name)
+
     strokes = [Stroke(tuple(stroke.points), stroke.radius, stroke.adds) for stroke in outlining.strokes]
-    return {"mask": encode_mask(cut_out(image, outlining.box_xyxy, strokes))}
+    region = find_region(item.height, item.width, outlining.box_xyxy, strokes)
+    window = windows.open(item.blob, region, decode)
+    return {"mask": encode_mask(cut_window(window, strokes, item.height, item.width))}

@@ -9,6 +9,7 @@ import msgspec
 from fastapi import Depends, Path, Request
 
 from sightline.api.accounts import Accounts
+from sightline.api.cutting import WindowShelf
 from sightline.api.predicting import PredictorShelf
 from sightline.core.errors import Conflict, NotFound
 from sightline.core.workspace import NAME_PATTERN, Workspace
@@ -25,6 +26,7 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
         decoders: how many pictures may be decoded at once.
         predicting: lets one prediction run at a time.
         cutting: lets one mask be cut out at a time.
+        windows: what it is cut from.
     """
 
     workspace: Workspace
@@ -35,6 +37,7 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     decoders: anyio.CapacityLimiter
     predicting: anyio.CapacityLimiter
     cutting: anyio.CapacityLimiter
+    windows: WindowShelf = msgspec.field(default_factory=WindowShelf)
     _claimed: set[str] = msgspec.field(default_factory=set)
 
     @contextmanager

@@ -25,6 +25,7 @@ from sightline.imaging.masks import find_mask_box
 Image = np.ndarray[Any, np.dtype[np.uint8]]
 Mask = np.ndarray[Any, np.dtype[np.bool_]]
 Floats = np.ndarray[Any, np.dtype[np.float64]]
+Region = tuple[int, int, int, int]
 
 SMALLEST, LARGEST = 256, 512  # the longer side of what is worked on, pixels
 MARGIN = 0.25  # of the region's longer side lies around it, to learn the background from
@@ -49,13 +50,15 @@ class Stroke(msgspec.Struct, frozen=True):
 
 
 class Window(msgspec.Struct, frozen=True):
-    """A part of a picture, brought to another size.
+    """A region of a picture with what lies around it, brought to another size: all that is cut from.
 
     Attributes:
+        region: left, top, right and bottom of what may belong to the thing, whole pixels of the picture.
         pixels: `(h, w, 3)` uint8, at the size that is worked on.
         left, top, width, height: the part, whole pixels of the picture.
     """
 
+    region: Region
     pixels: Image
     left: int
     top: int
@@ -84,26 +87,29 @@ def cut_out(image: Image, box_xyxy: BoxXyxy, strokes: Sequence[Stroke] = ()) -> 
     Raises:
         InvalidInput: nothing of the box lies in the picture, or a stroke is no line of points.
     """
-    for stroke in strokes:
-        if len(stroke.points) < 2 or len(stroke.points) % 2:
-            raise InvalidInput(f"expected x and y of each point of a stroke, got {len(stroke.points)} numbers; draw it again")
-    region = _find_region(image, box_xyxy, strokes)
-    window = _open_window(image, region)
-    marks = _mark(window, region, strokes)
-    mask = np.zeros(image.shape[:2], bool)
+    height, width = image.shape[:2]
+    window = open_window(image, find_region(height, width, box_xyxy, strokes))
+    return cut_window(window, strokes, height, width)
+
+
+def cut_window(window: Window, strokes: Sequence[Stroke], height: int, width: int) -> Mask:
+    """What `cut_out` returns of a picture of which only the window is at hand."""
+    marks = _mark(window, strokes)
+    mask = np.zeros((height, width), bool)
     if not (marks & 1).any():  # GC_FGD and GC_PR_FGD are odd: nothing may be the thing any more
         return mask
-    cut = _cut(window.pixels, marks, region, window)
+    cut = _cut(window, marks)
     grown = cv2.resize(cut.astype(np.float32), (window.width, window.height), interpolation=cv2.INTER_LINEAR) > 0.5
     mask[window.top : window.top + window.height, window.left : window.left + window.width] = grown
     return mask
 
 
-def _find_region(image: Image, box_xyxy: BoxXyxy, strokes: Sequence[Stroke]) -> tuple[int, int, int, int]:
-    """Left, top, right and bottom of what may belong to the thing, whole pixels."""
-    height, width = image.shape[:2]
+def find_region(height: int, width: int, box_xyxy: BoxXyxy, strokes: Sequence[Stroke]) -> Region:
+    """What may belong to the thing. Args, Raises: as of `cut_out`, of a picture of this size."""
     boxes = [box_xyxy]
     for stroke in strokes:
+        if len(stroke.points) < 2 or len(stroke.points) % 2:
+            raise InvalidInput(f"expected x and y of each point of a stroke, got {len(stroke.points)} numbers; draw it again")
         if stroke.adds:
             xs, ys = stroke.points[::2], stroke.points[1::2]
             boxes.append((min(xs) - stroke.radius, min(ys) - stroke.radius, max(xs) + stroke.radius, max(ys) + stroke.radius))
@@ -115,8 +121,8 @@ def _find_region(image: Image, box_xyxy: BoxXyxy, strokes: Sequence[Stroke]) -> 
     return left, top, right, bottom
 
 
-def _open_window(image: Image, region: tuple[int, int, int, int]) -> Window:
-    """The region with what lies around it, at the size that is worked on."""
+def open_window(image: Image, region: Region) -> Window:
+    """The region of a picture `(H, W, 3)` with what lies around it, at the size that is worked on."""
     left, top, right, bottom = region
     margin = max(LEAST_MARGIN, round(MARGIN * max(right - left, bottom - top)))
     x_min, y_min = max(0, left - margin), max(0, top - margin)
@@ -125,13 +131,13 @@ def _open_window(image: Image, region: tuple[int, int, int, int]) -> Window:
     scale = min(LARGEST, max(SMALLEST, height, width)) / max(height, width)
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
     pixels = cv2.resize(part, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
-    return Window(np.asarray(pixels, np.uint8), x_min, y_min, width, height)
+    return Window(region, np.asarray(pixels, np.uint8), x_min, y_min, width, height)
 
 
-def _mark(window: Window, region: tuple[int, int, int, int], strokes: Sequence[Stroke]) -> Image:
+def _mark(window: Window, strokes: Sequence[Stroke]) -> Image:
     """What is known of each pixel of a window, in OpenCV's words: `(h, w)` uint8."""
     marks = np.full(window.pixels.shape[:2], cv2.GC_BGD, np.uint8)
-    (left, top), (right, bottom) = np.rint(window.place(region)).astype(int)
+    (left, top), (right, bottom) = np.rint(window.place(window.region)).astype(int)
     marks[top : max(bottom, top + 1), left : max(right, left + 1)] = cv2.GC_PR_FGD
     if (marks == cv2.GC_PR_FGD).all():  # a box around everything: its rim is the best guess at a background
         marks[[0, -1]] = marks[:, [0, -1]] = cv2.GC_PR_BGD
@@ -144,9 +150,9 @@ def _mark(window: Window, region: tuple[int, int, int, int], strokes: Sequence[S
     return marks
 
 
-def _cut(pixels: Image, marks: Image, region: tuple[int, int, int, int], window: Window) -> Mask:
+def _cut(window: Window, marks: Image) -> Mask:
     """The tighter one of two cuts, `(h, w)` bool; the second is made where the first is not tight."""
-    extent = window.place(region)
+    pixels, extent = window.pixels, window.place(window.region)
     first = _grab(pixels, marks)
     if _fill_share(first, extent) >= TIGHT:
         return first
