@@ -2,8 +2,10 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import cv2
+import msgspec
 import numpy as np
 import pytest
 from msgspec.structs import replace
@@ -82,3 +84,34 @@ def make_version(tmp_path: Path) -> MakeVersion:
         return writer.close()
 
     return make
+
+
+@pytest.fixture(scope="session")
+def exported() -> dict[bytes, tuple[bytes, dict[str, Any]]]:
+    """The graph of each kind of network that was exported, and what its check said."""
+    return {}
+
+
+@pytest.fixture
+def graphs_once(monkeypatch: pytest.MonkeyPatch, exported: dict[bytes, tuple[bytes, dict[str, Any]]]) -> None:
+    """For tests that ask for weights and never look at the graph: in this process each kind of network is exported once."""
+    from sightline.training import train  # PyTorch takes seconds
+
+    export, check = train.export_onnx, train.check_export
+
+    def name(network: Any) -> bytes:
+        return msgspec.json.encode((type(network).__name__, network.input_spec, network.decode_spec))
+
+    def export_once(network: Any, path: Path) -> None:
+        if name(network) in exported:
+            path.write_bytes(exported[name(network)][0])
+        else:
+            export(network, path)
+
+    def check_once(network: Any, path: Path, *rest: Any) -> dict[str, Any]:
+        if name(network) not in exported:
+            exported[name(network)] = path.read_bytes(), check(network, path, *rest)
+        return exported[name(network)][1]
+
+    monkeypatch.setattr(train, "export_onnx", export_once)
+    monkeypatch.setattr(train, "check_export", check_once)

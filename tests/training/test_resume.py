@@ -4,7 +4,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import msgspec
@@ -25,7 +25,7 @@ from sightline.training.recipe import Recipe, make_recipe
 from sightline.training.train import train_model, training_folder
 from sightline.training.worker_messages import Job, WorkerMessage
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("graphs_once")]
 
 RECIPE = make_recipe(
     "classification",
@@ -38,6 +38,14 @@ RECIPE = make_recipe(
     augmentation={"mixup": 0.3, "cutmix": 0.3, "erase": 0.3},
 )
 TRAINERS = (train_model, lambda version, *rest, **named: launch_training(version.folder, *rest, **named))
+
+
+@pytest.fixture(autouse=True)
+def threads_as_before() -> Iterator[None]:
+    """What a test says of threads does not slow the ones after it down."""
+    threads = torch.get_num_threads()
+    yield
+    torch.set_num_threads(threads)
 
 
 def assert_same_weights(folder: Path, other: Path) -> None:
@@ -134,6 +142,8 @@ def test_a_stopped_training_keeps_its_model_and_can_go_on(task: str, make_versio
     train_model(version, recipe, out, resume=True)
     assert not training_folder(out).exists()
     assert_same_weights(whole, out)
+    curves = [[(point.step, point.loss) for point in read_curve(folder / "curve.jsonl")] for folder in (whole, out)]
+    assert curves[0] == curves[1]  # also after the best weights, which are the model's
 
 
 def test_a_checkpoint_of_another_recipe_is_refused(make_version, tmp_path: Path) -> None:

@@ -48,6 +48,7 @@ def test_a_network_trains_exports_and_predicts(task: str, name: str, make_versio
     assert all(annotation.category in names for answer in answers for annotation in answer)
 
 
+@pytest.mark.usefixtures("graphs_once")
 def test_shapes_are_learned_and_the_curve_is_drawn(make_version, tmp_path: Path) -> None:
     version = make_version("classification", {"train": 24, "val": 9})
     recipe = make_recipe("classification", budget="60it", size=32, batch_size=12, validations=3, learning_rate=3e-3)
@@ -60,6 +61,7 @@ def test_shapes_are_learned_and_the_curve_is_drawn(make_version, tmp_path: Path)
     assert cv2.imread(str(out / "curves.png")).shape[0] > 400
 
 
+@pytest.mark.usefixtures("graphs_once")
 def test_early_stopping_counts_validations_without_improvement(make_version, tmp_path: Path) -> None:
     version = make_version("classification", {"train": 6, "val": 3})
     recipe = make_recipe("classification", budget="20it", size=32, batch_size=2, validations=20, learning_rate=0.0, patience=3)
@@ -67,6 +69,7 @@ def test_early_stopping_counts_validations_without_improvement(make_version, tmp
     assert read_manifest(out, ModelManifest).metrics["steps"] == 4  # the first is the best, three more bring nothing
 
 
+@pytest.mark.usefixtures("graphs_once")
 def test_without_a_validation_split_the_last_weights_are_kept_and_it_is_said(make_version, tmp_path: Path) -> None:
     version = make_version("classification", {"train": 4})
     messages: list[str] = []
@@ -77,6 +80,7 @@ def test_without_a_validation_split_the_last_weights_are_kept_and_it_is_said(mak
     assert json.loads((out / "curve.jsonl").read_text().splitlines()[-1])["step"] == 2
 
 
+@pytest.mark.usefixtures("graphs_once")
 def test_without_a_label_to_validate_on_the_last_weights_are_kept_and_it_is_said(make_version, tmp_path: Path) -> None:
     version = make_version("detection", {"train": 4, "val": 3}, width=64, height=64, unlabelled=("val",))
     events: list[ProgressEvent] = []
@@ -87,6 +91,7 @@ def test_without_a_label_to_validate_on_the_last_weights_are_kept_and_it_is_said
     assert "primary" not in read_manifest(out, ModelManifest).metrics
 
 
+@pytest.mark.usefixtures("graphs_once")
 def test_pictures_that_nobody_looked_at_are_not_learned_and_it_is_said(make_version, tmp_path: Path) -> None:
     version = make_version("classification", {"train": 6, "val": 3})
     for seen, count in (("some", 2), ("none", 9)):
@@ -105,6 +110,7 @@ def test_pictures_that_nobody_looked_at_are_not_learned_and_it_is_said(make_vers
         train_model(open_version(tmp_path / "none"), recipe, tmp_path / "model-none")
 
 
+@pytest.mark.usefixtures("graphs_once")
 def test_a_category_that_no_validation_picture_shows_is_named(make_version, tmp_path: Path) -> None:
     version = make_version("classification", {"train": 6, "val": 2})  # red and green, none blue
     messages: list[str] = []
@@ -117,6 +123,7 @@ def test_a_category_that_no_validation_picture_shows_is_named(make_version, tmp_
     assert "says nothing" not in "".join(messages)
 
 
+@pytest.mark.usefixtures("graphs_once")
 def test_start_weights_come_from_a_file(make_version, tmp_path: Path) -> None:
     torch.manual_seed(77)
     source = build_network("classification", "fast", 3, 32, 32)
@@ -163,6 +170,7 @@ def test_a_validation_split_that_is_not_there_is_refused_when_asked_for(make_ver
     assert not training_folder(tmp_path / "model").exists()
 
 
+@pytest.mark.usefixtures("graphs_once")
 def test_pictures_learned_under_the_name_trainval_cannot_choose_the_best_weights(make_version, tmp_path: Path) -> None:
     version = make_version("classification", splits={"train": 4, "val": 3})
     recipe = make_recipe("classification", budget="1it", size=32, batch_size=2, train_splits=("trainval",))
