@@ -1,9 +1,11 @@
 """Opening, upgrading and refusing databases, and what is said when one cannot be used."""
 
+import os
 import resource
 import shutil
 import signal
 import sqlite3
+import stat
 import subprocess
 import sys
 from contextlib import closing
@@ -199,6 +201,23 @@ def newer_migrations(tmp_path, monkeypatch):
         )
 
     return add
+
+
+def test_nobody_else_on_this_machine_reads_a_new_database_nor_its_copy(tmp_path, newer_migrations):
+    place = tmp_path / "sightline.db"
+    before = os.umask(0)
+    try:
+        database = open_database(place)
+        with database.write() as connection:
+            connection.execute(insert(DATASETS), ROW)
+            rights = {path.name: stat.S_IMODE(path.stat().st_mode) for path in tmp_path.glob("sightline.db*")}
+        database.close()
+        newer_migrations()
+        open_database(place).close()
+        rights |= {path.name: stat.S_IMODE(path.stat().st_mode) for path in tmp_path.glob("*.bak")}
+    finally:
+        os.umask(before)
+    assert set(rights.values()) == {0o600} and len(rights) == 4, rights  # with its log, its index and the copy
 
 
 def test_a_copy_is_kept_before_an_older_database_is_upgraded(database, newer_migrations):

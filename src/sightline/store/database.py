@@ -7,7 +7,7 @@ stands in this file and in `upgrading.py`.
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ DATABASE_NAME = "sightline.db"  # in a workspace
 WAIT_S = 30.0  # for another process's transaction
 CONNECTIONS = 64  # as many as threads may ask at once; each costs some KB
 WRITES = "sightline_writes"
+PRIVATE = 0o600  # of a new file: it holds hashes of passwords
 DISK_ERRORS = ("SQLITE_IOERR", "SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_NOMEM")  # they pass, and no edit is to blame
 
 
@@ -127,6 +128,8 @@ def _read_url(place: str) -> URL:
 
 def _prepare_sqlite(engine: Engine, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
+    with suppress(OSError):  # SQLite says better what is wrong with the place
+        path.touch(PRIVATE)  # the files beside it get the same rights
 
     @event.listens_for(engine, "connect")
     def set_up(connection: Any, _: object) -> None:

@@ -6,6 +6,7 @@ and the other finds it done, and a crash leaves the tables as they were. An SQLi
 
 import os
 import sqlite3
+import stat
 from collections.abc import Callable
 from contextlib import AbstractContextManager, closing
 from pathlib import Path
@@ -53,6 +54,7 @@ def keep_copy(path: Path, revision: str) -> Path:
     copy = path.with_name(f"{path.name}.{revision}.bak")
     temporary = copy.with_name(f".{copy.name}.{os.getpid()}")
     try:
+        temporary.touch(stat.S_IMODE(path.stat().st_mode))
         with closing(sqlite3.connect(path)) as source, closing(sqlite3.connect(temporary)) as target:
             source.backup(target)
         sync_path(temporary)
