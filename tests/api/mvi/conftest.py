@@ -50,3 +50,21 @@ def mvi(running: Running) -> Base:
 def idle(monkeypatch: pytest.MonkeyPatch) -> None:
     """Jobs wait, whoever asks for them."""
     monkeypatch.setattr(JobRunner, "_start_what_fits", lambda runner: None)
+
+
+@pytest.fixture
+def dataset(mvi: Base) -> str:
+    """The id of the dataset `parts`."""
+    return str(mvi.datasets.report()[0]["_id"])
+
+
+@pytest.fixture
+def files(mvi: Base, dataset: str) -> list[str]:
+    """The ids of its pictures."""
+    return [file["_id"] for file in mvi.files.report(dataset)]
+
+
+@pytest.fixture
+def dent(mvi: Base, dataset: str) -> str:
+    """The id of its tag `dent`."""
+    return next(str(tag["_id"]) for tag in mvi.object_tags.report(dataset) if tag["name"] == "dent")

@@ -92,13 +92,6 @@ def test_what_is_no_call_is_told_as_the_original_does(mvi: Base) -> None:
     assert mvi.status_code() == 400 and mvi.json()["fault"]
 
 
-def test_the_server_says_what_it_is_and_who_asks(mvi: Base) -> None:
-    assert mvi.server.get("/system")["result"] == "success"
-    assert mvi.server.get("/version-info")["product"] == "Sightline"
-    assert mvi.server.get("/users/any")["username"] == "ada"
-    assert mvi.server.delete("/bgtasks?status=working") is None and "DELETE /api/dltasks/ID" in mvi.json()["fault"]
-
-
 def test_another_token_is_told_as_the_original_does(mvi: Base) -> None:
     mvi.server.token = "wrong"
     assert mvi.datasets.report() is None

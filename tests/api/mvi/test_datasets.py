@@ -1,15 +1,9 @@
-import io
-import json
-import zipfile
-from pathlib import Path
 from uuid import UUID
 
 import pytest
-from platform_data import paint
 from vapi.base import Base
 
 from sightline.api.parts import Parts
-from sightline.imaging.files.reading import encode_image
 
 
 def fault(mvi: Base) -> str:
@@ -18,13 +12,6 @@ def fault(mvi: Base) -> str:
     told = mvi.json()
     assert told["result"] == "fail"
     return str(told["fault"])
-
-
-def zip_up(path: Path, files: dict[str, bytes]) -> Path:
-    with zipfile.ZipFile(path, "w") as archive:
-        for name, content in files.items():
-            archive.writestr(name, content)
-    return path
 
 
 def test_datasets_are_listed_with_their_counts_and_ids_that_stay(mvi: Base) -> None:
@@ -91,51 +78,3 @@ def test_a_clone_has_the_labels_as_they_are_now(mvi: Base, running_parts: Parts)
     assert [one["bnd_box"] for one in labels if one["bnd_box"]["xmin"] == 30] == [box["bnd_box"]]
     assert {one["file_id"] for one in labels}.isdisjoint(file["_id"] for file in mvi.files.report(row["_id"]))
     assert mvi.datasets.clone(row["_id"], "twin") is None and mvi.status_code() == 409
-
-
-def test_an_export_comes_back_by_an_import(mvi: Base, tmp_path: Path) -> None:
-    (row,) = mvi.datasets.report()
-    path = tmp_path / "parts.zip"
-    assert mvi.datasets.export(row["_id"], str(path)) == str(path)
-    assert "filename=parts.zip" in mvi.raw_http_response().headers["content-disposition"]
-    with zipfile.ZipFile(path) as archive:
-        names = archive.namelist()
-        props = json.loads(archive.read("parts/prop.json"))
-        files = {file["original_file_name"]: file for file in json.loads(props["file_prop_info"])}
-        first = files["0.png"]["_id"]
-        xml = archive.read(f"parts/{first}.xml").decode()
-    assert names[0] == "parts/prop.json" and props["prop_version"] == "PROP_VESION_1"
-    assert len(files) == 6 and sum(name.endswith(".xml") for name in names) == 4  # of the pictures with objects
-    assert "<bndbox><xmin>2</xmin><ymin>3</ymin><xmax>20</xmax><ymax>30</ymax></bndbox>" in xml
-    imported = mvi.datasets.import_dataset(str(path))["dataset_id"]
-    assert mvi.datasets.show(imported)["name"] == "parts-2"
-    boxes = [sorted(json.dumps(one["bnd_box"]) for one in mvi.object_labels.report(one)) for one in (row["_id"], imported)]
-    assert boxes[0] == boxes[1] and len(boxes[0]) == 4
-    assert imported in [task["_id"] for task in mvi.server.get("/bgtasks")["task_list"] if task["status"] == "completed"]
-
-
-def test_a_raw_export_holds_more(mvi: Base, tmp_path: Path) -> None:
-    (row,) = mvi.datasets.report()
-    mvi.datasets.export(row["_id"], str(tmp_path / "raw.zip"), raw=True)
-    with zipfile.ZipFile(tmp_path / "raw.zip") as archive:
-        debug = [json.loads(archive.read(name)) for name in archive.namelist() if "/__DEBUG/" in name]
-    assert len(debug) == 6
-    assert debug[2]["labels"][0]["annotation"]["mask"]["counts"]  # which the layout itself cannot hold
-
-
-@pytest.mark.parametrize("content", [b"no zip", b""])
-def test_what_is_no_archive_becomes_no_dataset(mvi: Base, tmp_path: Path, content: bytes) -> None:
-    (tmp_path / "set.zip").write_bytes(content)
-    assert mvi.datasets.import_dataset(str(tmp_path / "set.zip")) is None
-    assert mvi.status_code() == 422 and fault(mvi)
-    (tmp_path / "0.png").write_bytes(encode_image(paint(0), "png"))
-    assert mvi.datasets.import_dataset(str(tmp_path / "0.png")) is None and "one archive" in fault(mvi)
-    assert [row["name"] for row in mvi.datasets.report()] == ["parts"]
-
-
-def test_a_bomb_is_refused_by_the_import(mvi: Base, tmp_path: Path) -> None:
-    zeros = io.BytesIO()
-    with zipfile.ZipFile(zeros, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("../out.png", bytes(1000))
-    (tmp_path / "set.zip").write_bytes(zeros.getvalue())
-    assert mvi.datasets.import_dataset(str(tmp_path / "set.zip")) is None and "out.png" in fault(mvi)

@@ -11,12 +11,6 @@ UNKNOWN = "5c0d3a8e-41f6-4d0e-9d4b-6f2f6a1f7a55"
 pytestmark = pytest.mark.usefixtures("idle")
 
 
-@pytest.fixture
-def dataset(mvi: Base) -> str:
-    """The id of the dataset `parts`."""
-    return str(mvi.datasets.report()[0]["_id"])
-
-
 def read_arguments(parts: Parts) -> dict[str, object]:
     """Of the newest job."""
     return parts.jobs.store.list(limit=1).jobs[0].arguments

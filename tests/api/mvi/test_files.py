@@ -1,6 +1,5 @@
 from pathlib import Path
 
-import pytest
 from platform_data import HEIGHT, WIDTH, paint
 from vapi.base import Base
 
@@ -8,12 +7,6 @@ from sightline.api.parts import Parts
 from sightline.imaging.files.reading import decode_image, encode_image
 
 UNKNOWN = "5c0d3a8e-41f6-4d0e-9d4b-6f2f6a1f7a55"
-
-
-@pytest.fixture
-def dataset(mvi: Base) -> str:
-    """The id of the dataset `parts`."""
-    return str(mvi.datasets.report()[0]["_id"])
 
 
 def test_files_tell_their_labels(mvi: Base, dataset: str) -> None:

@@ -56,7 +56,7 @@ def test_from_pictures_to_an_answer(mvi: Base, shared_data: Path, tmp_path: Path
 
     api = mvi.deployed_models.create(task, "cells", accel_type="CPU")["_id"]
     done = follow(lambda: mvi.deployed_models.show(api), {"starting"})
-    assert done["status"] == "ready", done
+    assert done["status"] == "ready" and done["trained_model_id"] == model["_id"], done
     answer = mvi.deployed_models.infer(api, str(paths[0]), confthre=0.0)
     assert answer["result"] == "success" and answer["webAPIId"] == api
     for found in answer["classified"]:

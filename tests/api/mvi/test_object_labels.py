@@ -9,24 +9,6 @@ from sightline.data.editing import Put
 BOX = {"xmin": 30, "ymin": 10, "xmax": 50, "ymax": 40}
 
 
-@pytest.fixture
-def dataset(mvi: Base) -> str:
-    """The id of the dataset `parts`."""
-    return str(mvi.datasets.report()[0]["_id"])
-
-
-@pytest.fixture
-def files(mvi: Base, dataset: str) -> list[str]:
-    """The ids of its pictures."""
-    return [file["_id"] for file in mvi.files.report(dataset)]
-
-
-@pytest.fixture
-def dent(mvi: Base, dataset: str) -> str:
-    """The id of its tag `dent`."""
-    return next(str(tag["_id"]) for tag in mvi.object_tags.report(dataset) if tag["name"] == "dent")
-
-
 def test_labels_of_every_geometry_are_told_in_whole_pixels(mvi: Base, dataset: str, files: list[str], dent: str) -> None:
     box, polygon, mask, proposal = mvi.object_labels.report(dataset)
     assert (box["name"], box["tag_id"], box["file_id"], box["generate_type"]) == ("dent", dent, files[0], "manual")
@@ -135,21 +117,3 @@ def test_what_is_no_label_is_refused(
 ) -> None:
     assert mvi.object_labels.create(dataset, files[0], dent, label) is None
     assert mvi.status_code() in (400, 404, 422) and told in mvi.json()["fault"]
-
-
-def test_tags_and_categories_are_one_list(mvi: Base, dataset: str, dent: str) -> None:
-    made = mvi.object_tags.create(dataset, "stain")["dataset_tag_id"]
-    assert [tag["label_count"] for tag in mvi.object_tags.report(dataset)] == [3, 1, 0]
-    assert [category["name"] for category in mvi.categories.report(dataset)] == ["dent", "scratch", "stain"]
-    assert mvi.object_tags.update(dataset, made, name="spot") == {"result": "success"}
-    assert mvi.object_tags.show(dataset, made)["name"] == "spot"
-    assert mvi.object_tags.create(dataset, "spot") is None and mvi.status_code() == 409
-    assert mvi.object_tags.delete(dataset, dent) is None and "3 annotations" in mvi.json()["fault"]
-    assert mvi.object_tags.delete(dataset, made) == {"result": "success"}
-    assert mvi.object_tags.show(dataset, made) is None and mvi.json()["fault"].startswith("Could not find tag")
-    category = mvi.categories.create(dataset, "good")["dataset_category_id"]
-    assert mvi.categories.show(dataset, category)["name"] == "good"
-    assert mvi.categories.action(dataset, category, action="rename", name="fine") == {"result": "success"}
-    assert mvi.categories.show(dataset, category)["name"] == "fine"
-    assert mvi.categories.action(dataset, category, action="paint") is None and "rename or calculate" in mvi.json()["fault"]
-    assert mvi.categories.delete(dataset, category) == {"result": "success"}

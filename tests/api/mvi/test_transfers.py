@@ -1,21 +1,8 @@
-import pytest
 from vapi.base import Base
 
 from sightline.api.parts import Parts
 
 UNKNOWN = "5c0d3a8e-41f6-4d0e-9d4b-6f2f6a1f7a55"
-
-
-@pytest.fixture
-def dataset(mvi: Base) -> str:
-    """The id of the dataset `parts`."""
-    return str(mvi.datasets.report()[0]["_id"])
-
-
-@pytest.fixture
-def files(mvi: Base, dataset: str) -> list[str]:
-    """The ids of its pictures."""
-    return [file["_id"] for file in mvi.files.report(dataset)]
 
 
 def test_a_file_is_removed_and_the_ids_of_others_stay(mvi: Base, dataset: str, files: list[str]) -> None:

@@ -98,11 +98,3 @@ class ModelUpdate(Body):
     project_group_id: str | None = None
     pg_id: str | None = None
     production_status: str | None = None
-
-
-class Password(Body):
-    """Who signs in by a password."""
-
-    grant_type: str = "password"
-    username: str
-    password: str

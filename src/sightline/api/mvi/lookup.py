@@ -7,7 +7,7 @@ from typing import Annotated, NamedTuple
 from fastapi import Depends, Path, Request
 
 from sightline.api.mvi.identifiers import find_half, make_id
-from sightline.api.parts import PartsOf
+from sightline.api.parts import Parts, PartsOf
 from sightline.core.errors import NotFound
 from sightline.data.editing import Operation
 from sightline.store.datasets import MAX_PAGE, Dataset, ItemRow, LabelledItem, StaleRevision
@@ -86,7 +86,7 @@ def make_file_id(dataset: str, file_name: str, blob: str) -> str:
     return make_id("files", dataset, file_name, blob)
 
 
-def find_dataset(parts: PartsOf, dataset_id: str, unknown: str = "Could not find dataset") -> Dataset:
+def find_dataset(parts: Parts, dataset_id: str, unknown: str = "Could not find dataset") -> Dataset:
     """The dataset of an id. Raises: NotFound, beginning as `unknown` says."""
     for name in parts.store.names():
         if make_dataset_id(name) == dataset_id:

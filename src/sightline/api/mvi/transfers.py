@@ -19,7 +19,7 @@ from sightline.api.mvi.lookup import (
     make_file_id,
     walk_rows,
 )
-from sightline.api.parts import PartsOf
+from sightline.api.parts import Parts, PartsOf
 from sightline.api.people import PersonOf
 from sightline.core.categories import Categories
 from sightline.core.errors import InvalidInput, NotFound
@@ -80,7 +80,7 @@ def remove(dataset: Dataset, files: Sequence[File], author: str) -> None:
 
 
 def transfer(
-    dataset: Dataset, indexes: FileIndexes, parts: PartsOf, author: str, body: bodies.Transfer, is_move: bool
+    dataset: Dataset, indexes: FileIndexes, parts: Parts, author: str, body: bodies.Transfer, is_move: bool
 ) -> dict[str, Any]:
     """Add files to another dataset, and say which they are there. Raises: Conflict when none of this one would be left."""
     target = find_dataset(parts, body.target_dataset_id)
