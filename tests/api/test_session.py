@@ -106,6 +106,13 @@ def test_programs_need_no_origin_but_may_not_have_a_foreign_one(client: httpx.Cl
     assert client.post(f"{running.url}/v1/datasets", headers={"Authorization": "Bearer wrong"}).status_code == 401
 
 
+def test_who_shows_nothing_is_a_stranger_and_no_page(client: httpx.Client, running: Running) -> None:
+    assert client.post(f"{running.url}/v1/datasets").status_code == 401  # a program that signs in begins so
+    for origin in ("https://evil.example", "null"):
+        assert client.post(f"{running.url}/v1/datasets", headers={"Origin": origin}).status_code == 403
+    assert client.post(f"{running.url}/v1/datasets", headers={"Cookie": "some=thing"}).status_code == 403
+
+
 def test_every_answer_carries_what_keeps_pages_apart(client: httpx.Client, running: Running) -> None:
     answers = [
         client.get(f"{running.url}/"),

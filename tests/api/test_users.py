@@ -181,6 +181,16 @@ def test_a_page_of_another_site_neither_signs_in_nor_out(server: Server) -> None
         assert ada.get("/v1/session").json()["author"] == "ada"
 
 
+def test_a_program_gets_a_token_of_powerai_visions_kind_and_a_page_of_another_site_does_not(server: Server) -> None:
+    body = {"grant_type": "password", "username": "vic", "password": PASSWORDS["vic"]}
+    with httpx.Client(base_url=server.url, trust_env=False) as program:
+        token = program.post("/api/tokens", json=body).json()["token"]
+        told = program.get("/v1/session", headers={"X-Auth-Token": token}).json()
+        assert (told["author"], told["role"]) == ("vic", "viewer")
+        assert program.post("/api/tokens", json=body, headers={"Origin": "https://evil.example"}).status_code == 403
+        assert program.post("/api/datasets", data={"name": "x"}, headers={"X-Auth-Token": token}).status_code == 403
+
+
 def test_a_link_of_another_site_leads_in_who_is_signed_in(server: Server) -> None:
     foreign = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate"}  # the browser keeps the cookie back
     with Browser(server) as browser:

@@ -60,4 +60,5 @@ def is_own(headers: dict[bytes, bytes], scheme: str) -> bool:
         return headers[b"origin"].lower() == scheme.encode() + b"://" + headers[b"host"].lower()
     if b"sec-fetch-site" in headers:
         return headers[b"sec-fetch-site"] == SAME_ORIGIN
-    return any(name in headers for name in CREDENTIALS)  # a browser's cookie alone does not say whose page asked
+    # A browser's cookie alone does not say whose page asked; without one nothing comes along by itself.
+    return b"cookie" not in headers or any(name in headers for name in CREDENTIALS)
