@@ -50,6 +50,14 @@ def test_many_names_from_one_place_and_one_name_from_many_places_are_bounded_too
     assert count(attempts, "eve", None) == OF_NAME.burst  # behind a proxy only names are known
 
 
+def test_guesses_from_everywhere_keep_nobody_out_where_they_signed_in_before():
+    attempts = Attempts(Clock())
+    attempts.know("Ada", "192.0.2.1")
+    assert sum(count(attempts, "ada", f"198.51.100.{number}") for number in range(100)) == OF_NAME.burst
+    assert count(attempts, "ada", "192.0.2.2") == 0
+    assert count(attempts, "ada", "192.0.2.1") == OF_NAME_HERE.burst  # and no more guesses there, either
+
+
 def test_a_customer_of_ipv6_has_many_addresses_and_is_one_place():
     assert find_place("2001:db8::1") == find_place("2001:db8::ffff:1") != find_place("2001:db8:0:1::1")
     assert find_place("192.0.2.1") != find_place("192.0.2.2")

@@ -51,11 +51,20 @@ class Attempts:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._buckets: OrderedDict[tuple[str, str], TokenBucket] = OrderedDict()
+        self._known: OrderedDict[tuple[str, str], None] = OrderedDict()
+
+    def know(self, name: str, place: str | None) -> None:
+        """The password of a name came from a place: guesses from elsewhere, however many, keep it out no more."""
+        if place is not None:
+            self._known[place, fold_name(name)] = None
+            self._known.move_to_end((place, fold_name(name)))
+            if len(self._known) > MOST_BUCKETS:
+                self._known.popitem(last=False)
 
     def take(self, name: str, place: str | None) -> list[TokenBucket]:
         """Count an attempt. Returns: where to put it back when it was right. Raises: Refusal 429 with Retry-After."""
         folded = fold_name(name[:LONGEST_NAME])  # a longer one is nobody's, costs long to fold, and would be kept
-        wanted = [(("name", folded), OF_NAME)]
+        wanted = [(("name", folded), OF_NAME)] if (place, folded) not in self._known else []
         if place is not None:  # which comes first, so that one that must wait is counted under no further names
             wanted = [((place, ""), OF_PLACE), ((place, folded), OF_NAME_HERE), *wanted]
         taken: list[TokenBucket] = []
@@ -139,6 +148,7 @@ class Accounts:
         with self._wait():
             answer = await anyio.to_thread.run_sync(work, limiter=self._checking)
         if answer:
+            self._attempts.know(name, place)
             for bucket in taken:
                 bucket.put_back()
         return answer
