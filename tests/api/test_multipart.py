@@ -83,6 +83,10 @@ def test_a_field_is_kept_in_memory_and_so_is_short(tmp_path: Path) -> None:
     assert len(receive(tmp_path, part("name", b"x" * MAX_FIELD_BYTES), END).fields["name"]) == MAX_FIELD_BYTES
     with pytest.raises(InvalidInput, match="shorter"):
         receive(tmp_path, part("name", b"x" * (MAX_FIELD_BYTES + 1)), END)
+    with pytest.raises(InvalidInput, match="in all fields"):
+        receive(tmp_path, part("name", b"x" * MAX_FIELD_BYTES), part("split", b"x"), END)
+    with pytest.raises(InvalidInput, match="at most 100 fields"):
+        receive(tmp_path, *(part(str(number), b"") for number in range(101)), END)
     with pytest.raises(InvalidInput, match="'files'"):
         receive(tmp_path, part("pictures", b"x", "a.jpg"), END)
     with pytest.raises(InvalidInput):

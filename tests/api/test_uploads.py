@@ -1,6 +1,8 @@
+import asyncio
 import io
 import json
 import os
+import shutil
 import signal
 import socket
 import sys
@@ -286,6 +288,23 @@ def test_splits_and_categories_of_added_pictures_may_be_said(api: TestClient, pa
     made = add(api, files, split="0/0/1", categories="b").json()
     assert [category["name"] for category in made["dataset"]["categories"]] == ["dent", "scratch", "b"]
     assert made["dataset"]["splits"] == {"train": 3, "val": 3, "test": 4}
+
+
+@pytest.mark.parametrize("path", ["/v1/datasets", "/v1/datasets/parts/items", "/api/datasets/import"])
+def test_what_an_upload_leaves_is_removed_beside_the_loop_that_serves_others(
+    api: TestClient, parts: Workspace, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def remove(folder: Path, **options: bool) -> None:
+        with pytest.raises(RuntimeError, match="no running event loop"):
+            asyncio.get_running_loop()
+        removed.append(folder)
+        rmtree(folder, **options)
+
+    removed: list[Path] = []
+    rmtree = shutil.rmtree
+    monkeypatch.setattr(shutil, "rmtree", remove)
+    api.post(path, data={"name": "mine"}, files=[("files", ("a.txt", b"x"))])
+    assert [folder.parent for folder in removed] == [parts.root] and list_left(parts) == []
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,8 @@ from sightline.serving.http.connections.exchange import let_go_of_pieces
 
 FORM_TYPE = b"multipart/form-data"
 FILES = "files"
-MAX_FIELD_BYTES = 1 << 20
+MAX_FIELDS = 100
+MAX_FIELD_BYTES = 1 << 20  # of all fields together
 WRITTEN_AT_ONCE = 1 << 20
 UPLOAD = Path("the upload")  # what messages call it
 
@@ -46,6 +47,7 @@ class FormReceiver:
         self._headers: dict[bytes, bytes] = {}
         self._field: str | None = None
         self._value = bytearray()
+        self._field_bytes = 0  # of all fields that have come
         self._file: IO[bytes] | None = None
         self._is_ended = False
         try:
@@ -103,6 +105,8 @@ class FormReceiver:
         name = options.get(b"name", b"").decode()
         if b"filename" not in options or name in self._texts:
             self._field = name
+            if len(self.fields) >= MAX_FIELDS:
+                raise InvalidInput(f"expected at most {MAX_FIELDS} fields, got one more, {name[:100]!r}; leave some out")
             return
         if name != FILES:
             raise InvalidInput(f"expected files under {FILES!r}, got one under {name[:100]!r}; name the part {FILES!r}")
@@ -122,9 +126,12 @@ class FormReceiver:
     def _add_data(self, data: bytes, start: int, end: int) -> None:
         if self._file is not None:
             self._file.write(data[start:end])
-        elif len(self._value) + end - start > MAX_FIELD_BYTES:
-            raise InvalidInput(f"expected at most {MAX_FIELD_BYTES:,} bytes in {self._field!r}, got more; make it shorter")
         else:
+            self._field_bytes += end - start
+            if self._field_bytes > MAX_FIELD_BYTES:
+                raise InvalidInput(
+                    f"expected at most {MAX_FIELD_BYTES:,} bytes in all fields, got more with {self._field!r}; make it shorter"
+                )
             self._value += data[start:end]
 
     def _end_part(self) -> None:

@@ -9,10 +9,12 @@ import asyncio
 import os
 import shutil
 import sys
-from contextlib import suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import anyio
 import anyio.to_thread
 import msgspec
 from fastapi import Request
@@ -68,7 +70,7 @@ async def receive_dataset(request: Request, parts: Parts) -> dict[str, Any]:
     Raises: Conflict for a name that there is, InvalidInput, what the import raises; ClientDisconnect when the client hangs up.
     """
     check_room(parts.workspace.root, request.headers.get("content-length", ""))
-    with temporary_folder(parts.workspace.root, PREFIX) as folder:
+    async with open_folder(parts.workspace.root) as folder:
         files = folder / "upload"
         files.mkdir()
         form = await receive_form(request, files, lambda fields: check_fields(fields, parts))
@@ -89,7 +91,7 @@ async def receive_pictures(request: Request, parts: Parts, dataset: Dataset, aut
     Raises: InvalidInput, what import and freeze raise; ClientDisconnect when the client hangs up.
     """
     check_room(parts.workspace.root, request.headers.get("content-length", ""))
-    with temporary_folder(parts.workspace.root, PREFIX) as folder:
+    async with open_folder(parts.workspace.root) as folder:
         files, target = folder / "upload", folder / "added"
         files.mkdir()
         form = await receive_form(request, files, check_split_field)
@@ -105,6 +107,18 @@ async def receive_pictures(request: Request, parts: Parts, dataset: Dataset, aut
             return {"dataset": dataset.summarise(), "added": len(added.positions), "report": report.to_dict()}
 
         return await anyio.to_thread.run_sync(add)
+
+
+@asynccontextmanager
+async def open_folder(root: Path) -> AsyncIterator[Path]:
+    """A new folder for what a request brings; it goes at the end, on a thread, since many files take long to remove."""
+    temporary = temporary_folder(root, PREFIX)
+    folder = temporary.__enter__()
+    try:
+        yield folder
+    finally:
+        with anyio.CancelScope(shield=True):
+            await anyio.to_thread.run_sync(temporary.__exit__, None, None, None)
 
 
 def check_split_field(fields: dict[str, str]) -> str:

@@ -16,10 +16,9 @@ from sightline.api.mvi.queries import read_number
 from sightline.api.mvi.webapis import find_answering, find_webapi, make_webapi_id
 from sightline.api.parts import Parts, PartsOf
 from sightline.api.people import PersonOf
-from sightline.api.uploads import PREFIX
+from sightline.api.uploads import open_folder
 from sightline.core.annotations import Annotation, MaskRle
 from sightline.core.errors import Conflict, InvalidInput, Unsupported
-from sightline.core.temporary import temporary_folder
 from sightline.imaging.files.reading import decode_image
 from sightline.imaging.masks import draw_annotation
 from sightline.imaging.rle import encode_mask
@@ -39,7 +38,7 @@ async def infer(request: Request, parts: PartsOf, person: PersonOf, webapi_id: s
     if name is None:
         row = await anyio.to_thread.run_sync(find_webapi, parts, person.name, webapi_id)
         raise Conflict(f"expected a deployed model that is ready, got {row['name']!r}, which is {row['status']}; wait for it")
-    with temporary_folder(parts.workspace.root, PREFIX) as folder:
+    async with open_folder(parts.workspace.root) as folder:
         form = await receive_form(request, folder, lambda fields: None)
         if len(form.paths) != 1:
             raise InvalidInput(f"expected one picture as `files`, got {len(form.paths)} files; send one at a time")

@@ -6,16 +6,15 @@ from sightline.api.importing import UploadRequest
 from sightline.api.multipart import receive_form
 from sightline.api.mvi.answers import fit_name
 from sightline.api.parts import Parts
-from sightline.api.uploads import PREFIX, check_room, run_import
+from sightline.api.uploads import check_room, open_folder, run_import
 from sightline.core.errors import InvalidInput
-from sightline.core.temporary import temporary_folder
 from sightline.data.archives import is_archive
 
 
 async def import_archive(request: Request, parts: Parts) -> str:
     """Make a dataset of the archive that a request holds. Returns: its name: the archive's, with a number if that is taken."""
     check_room(parts.workspace.root, request.headers.get("content-length", ""))
-    with temporary_folder(parts.workspace.root, PREFIX) as folder:
+    async with open_folder(parts.workspace.root) as folder:
         files = folder / "upload"
         files.mkdir()
         form = await receive_form(request, files, lambda fields: None)

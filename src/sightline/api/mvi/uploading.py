@@ -18,11 +18,10 @@ from sightline.api.mvi.labels import make_name, read_label
 from sightline.api.mvi.lookup import DatasetOf, File, make_file_id, walk_rows
 from sightline.api.parts import Parts, PartsOf
 from sightline.api.people import PersonOf
-from sightline.api.uploads import PREFIX, check_room, run_import
+from sightline.api.uploads import check_room, open_folder, run_import
 from sightline.core.annotations import Annotation
 from sightline.core.errors import InvalidInput, Unsupported
 from sightline.core.folders import compute_file_hash
-from sightline.core.temporary import temporary_folder
 from sightline.data.archives import is_archive
 from sightline.data.conversion import ConversionReport
 from sightline.data.editing import Put
@@ -47,7 +46,7 @@ async def upload_files(request: Request, dataset: DatasetOf, parts: PartsOf, per
     0.8/0.1/0.1 in one without a `val`. `labels`: object labels of the one picture that is sent. `user-metadata` is refused.
     """
     check_room(parts.workspace.root, request.headers.get("content-length", ""))
-    with temporary_folder(parts.workspace.root, PREFIX) as folder:
+    async with open_folder(parts.workspace.root) as folder:
         files = folder / "upload"
         files.mkdir()
         form = await receive_form(request, files, lambda fields: None, (METADATA, LABELS))
