@@ -18,6 +18,7 @@ from sightline.core.errors import Conflict, InvalidInput, SightlineError, Unsupp
 from sightline.data.versions import DatasetVersion, VersionWriter
 from sightline.jobs.removing import Reference
 from sightline.store.datasets import Dataset
+from sightline.store.settling import freeze_rest
 
 NO_PROJECTS = "there are no project groups here; leave project_group_id empty"
 
@@ -79,8 +80,7 @@ def act_on_dataset(dataset: DatasetOf, parts: PartsOf, person: PersonOf, body: b
     if body.action != "clone" or not body.name:
         raise InvalidInput(f"expected the action clone with a name, got {body.action[:40]!r}; no other is known")
     name = fit_name(body.name)
-    if dataset.summarise().unfrozen_edits:
-        dataset.freeze(person.name)
+    freeze_rest(dataset, person.name)
     claim_and_write(parts, name, dataset.version)
     return answer({"dataset_id": make_dataset_id(name), **SUCCESS})
 

@@ -1,7 +1,7 @@
 """`/api/dltasks`: trainings, which are our jobs that train.
 
 Words of the original stand for our tasks and dials: `cic` classifies whole pictures, `cod` finds objects, and the outlines of
-objects, where `nn_arch` or `segmentation_flag` asks for them, are learned as areas of each category.
+objects, where `nn_arch` or `segmentation_flag` asks for them, are learned as a mask of each.
 """
 
 from collections.abc import Iterator
@@ -46,9 +46,13 @@ NN_ARCHS = {
     "frcnn": Architecture("detection", "accurate"),
     "tiny_yolo_v2": Architecture("detection", "fast"),
     "ssd": Architecture("detection", "fast"),
-    "frcnn_mrcnn": Architecture("semantic", "accurate"),
+    "frcnn_mrcnn": Architecture("instance", "fast"),
 }
-NN_ARCH_OF = {Architecture("detection", "accurate"): "frcnn", Architecture("detection", "fast"): "tiny_yolo_v2"}
+NN_ARCH_OF = {
+    Architecture("detection", "accurate"): "frcnn",
+    Architecture("detection", "fast"): "tiny_yolo_v2",
+    Architecture("instance", "fast"): "frcnn_mrcnn",
+}
 
 router = APIRouter(prefix="/dltasks")
 
@@ -62,7 +66,7 @@ def list_tasks(parts: PartsOf, paging: PagingOf, status: str | None = None, pg_i
 
 @router.post("")
 def create_task(parts: PartsOf, person: PersonOf, body: bodies.Training) -> Response:
-    """Train: `cic` a classifier, `cod` a detector or, as `frcnn_mrcnn` or with `segmentation_flag`, areas of categories.
+    """Train: `cic` a classifier, `cod` a detector or, as `frcnn_mrcnn` or with `segmentation_flag`, masks of objects.
 
     The labels as they are now are frozen first. `frcnn` (the default) is our dial `accurate`, `ssd` and `tiny_yolo_v2` are
     `fast`; another `nn_arch` is taken for the name of one of our networks. The strategy's `iterations` or `max_iter` count, and
@@ -193,7 +197,7 @@ def describe_task(job: Job) -> dict[str, Any]:
         "_id": make_task_id(job),
         "name": job.arguments["name"],
         "usage": find_usage(task),
-        "nn_arch": "frcnn_mrcnn" if task == "semantic" else NN_ARCH_OF.get(Architecture(task, model), model),
+        "nn_arch": NN_ARCH_OF.get(Architecture(task, model), model),
         "status": STATUSES[job.state],
         "owner": job.author,
         "dataset_id": make_dataset_id(dataset),
