@@ -68,6 +68,7 @@ def test_another_picture_than_the_one_that_was_shown_is_refused(api: TestClient)
         {"strokes": [{"points": [1.0, 2.0, 3.0], "radius": 1, "adds": True}]},
         {"strokes": [{"points": [1.0, 2.0], "radius": 0, "adds": True}]},
         {"strokes": [{"points": [1.0, 2.0], "radius": 1, "adds": True}] * 201},
+        {"strokes": [{"points": [1.0, 2.0] * 2000, "radius": 1000, "adds": True}] * 11},
         {"form": "polygon"},
     ],
 )

@@ -39,6 +39,12 @@ def test_a_pore_of_nine_pixels_is_found() -> None:
     assert iou(cut_out(paint(pore, inside=30), (69, 49, 74, 54)), pore) > 0.6
 
 
+@pytest.mark.parametrize("points", [(4.0, 3.0), (1e300, -1e300), (4.0, 3.0, 1e18, 1e300)])
+def test_a_stroke_may_be_broad_or_reach_far_out_of_a_small_box(points: tuple[float, ...]) -> None:
+    found = cut_out(paint(draw_disc(5, 5, 3)), (2, 2, 8, 8), [Stroke(points, 1000, adds=False)])
+    assert found.any() == (points == (1e300, -1e300))  # all of it is under the stroke, or nothing
+
+
 def test_a_scratch_is_found_though_its_box_holds_mostly_background() -> None:
     drawn = np.zeros((HEIGHT, WIDTH), np.uint8)
     cv2.line(drawn, (40, 30), (120, 90), 1, 3)

@@ -10,12 +10,14 @@ from sightline.api import schemas
 from sightline.api.cutting import WindowShelf
 from sightline.api.items import PositionOf
 from sightline.api.parts import DatasetOf, PartsOf
-from sightline.core.errors import Conflict
+from sightline.core.errors import Conflict, InvalidInput
 from sightline.imaging.cutting import Image, Stroke, cut_window, find_region
 from sightline.imaging.files.headers import DEFAULT_MAX_PIXELS
 from sightline.imaging.files.reading import decode_image
 from sightline.imaging.masks import encode_mask
 from sightline.store.datasets import Dataset
+
+MOST_POINTS = 20_000  # of the strokes of one cut: one is made at a time, and drawing them must not keep others waiting
 
 router = APIRouter(tags=["Pictures"])
 
@@ -37,6 +39,10 @@ def outline(windows: WindowShelf, dataset: Dataset, position: int, outlining: sc
         content = dataset.version.blobs.read(item.blob)
         return decode_image(content, max(DEFAULT_MAX_PIXELS, item.width * item.height), item.file_name)
 
+    if (count := sum(len(stroke.points) for stroke in outlining.strokes) // 2) > MOST_POINTS:
+        raise InvalidInput(
+            f"expected strokes of at most {MOST_POINTS:,} points together, got {count:,}; keep the mask, then go on"
+        )
     strokes = [Stroke(tuple(stroke.points), stroke.radius, stroke.adds) for stroke in outlining.strokes]
     region = find_region(item.height, item.width, outlining.box_xyxy, strokes)
     window = windows.open(item.blob, region, decode)

@@ -32,6 +32,7 @@ MARGIN = 0.25  # of the region's longer side lies around it, to learn the backgr
 LEAST_MARGIN = 4  # pixels
 ITERATIONS = 4
 TIGHT = 0.9  # of its region that the box around a cut fills; below, another start is tried
+FARTHEST, BROADEST = 1 << 20, (1 << 14) - 1  # pixels of what is worked on, to which OpenCV draws lines; far more than it has
 SENSOR_NOISE = 4.0  # variance of a channel, levels squared: a smooth background is not sure of every level
 
 
@@ -142,8 +143,8 @@ def _mark(window: Window, strokes: Sequence[Stroke]) -> Image:
     if (marks == cv2.GC_PR_FGD).all():  # a box around everything: its rim is the best guess at a background
         marks[[0, -1]] = marks[:, [0, -1]] = cv2.GC_PR_BGD
     for stroke in strokes:
-        points = np.rint(window.place(stroke.points)).astype(np.int32)
-        radius = max(1, round(stroke.radius * marks.shape[1] / window.width))
+        points = np.rint(np.clip(window.place(stroke.points), -FARTHEST, FARTHEST)).astype(np.int32)
+        radius = min(max(1, round(stroke.radius * marks.shape[1] / window.width)), BROADEST)
         colour = cv2.GC_FGD if stroke.adds else cv2.GC_BGD
         for start, end in zip(points, points[1:] if len(points) > 1 else points, strict=False):
             cv2.line(marks, start.tolist(), end.tolist(), colour, 2 * radius)
