@@ -19,9 +19,10 @@ class Knot:
 @pytest.fixture(autouse=True)
 def collector_as_before() -> Iterator[None]:
     thresholds = gc.get_threshold()
+    gc.unfreeze()  # what conftest.py froze
     yield
     gc.set_threshold(*thresholds)
-    gc.unfreeze()
+    gc.freeze()
 
 
 def test_lasting_objects_are_not_looked_at_any_more() -> None:
