@@ -1,6 +1,6 @@
 /** What a drawn outline needs before it becomes a ring: fewer points than the hand made, and a check that it does not cross itself. */
 import type { ImagePoint, Ring } from "./points";
-import { countPoints, MIN_RING_POINTS, pointOf, ringArea } from "./rings";
+import { countPoints, doubleArea, MIN_RING_POINTS, pointOf, ringArea } from "./rings";
 
 /** An open line with fewer points, none of the left out ones further than the tolerance from it (Douglas and Peucker 1973). */
 export function simplifyLine(points: readonly ImagePoint[], tolerance: number): ImagePoint[] {
@@ -28,6 +28,29 @@ export function simplifyRing(ring: Ring, tolerance: number): Ring | null {
   const back = simplifyLine([...turned.slice(opposite), turned[0] as ImagePoint], tolerance);
   const simple = ringOf([...there.slice(0, -1), ...back.slice(0, -1)]);
   return countPoints(simple) >= MIN_RING_POINTS && ringArea(simple) > 0 ? simple : null;
+}
+
+/** The parts of a traced outline that meet in single points only, each a ring that meets itself nowhere; holes between them are filled. */
+export function splitRing(ring: Ring): Ring[] {
+  const parts: Ring[] = [];
+  const isClockwise = doubleArea(ring) > 0;
+  const way: ImagePoint[] = [];
+  const places = new Map<string, number>(); // of the points of the way
+  const close = (from: number) => {
+    const loop = way.splice(from);
+    for (const { x, y } of loop) places.delete(`${x},${y}`);
+    const part = ringOf(loop);
+    if (doubleArea(part) > 0 === isClockwise) parts.push(part);
+  };
+  for (let i = 0; i < countPoints(ring); i++) {
+    const point = pointOf(ring, i);
+    const key = `${point.x},${point.y}`;
+    const before = places.get(key);
+    if (before !== undefined) close(before);
+    places.set(key, way.push(point) - 1);
+  }
+  close(0);
+  return parts;
 }
 
 function furthestFrom(points: readonly ImagePoint[], from: number): number {

@@ -16,7 +16,7 @@ export function pointOf(ring: Ring, index: number): ImagePoint {
 }
 
 /** Twice the signed area: positive where the points go clockwise on the screen (y grows downwards). */
-function doubleArea(ring: Ring): number {
+export function doubleArea(ring: Ring): number {
   let sum = 0;
   let x0 = ring[ring.length - 2] as number;
   let y0 = ring[ring.length - 1] as number;

@@ -1,7 +1,17 @@
 import { expect, test } from "vitest";
-import { crossesItself, dropRepeats, ringOf, segmentsMeet, simplifyLine } from "../../src/geometry/outlines";
+import { emptyMask } from "../../src/geometry/masks";
+import {
+  crossesItself,
+  dropRepeats,
+  ringOf,
+  segmentsMeet,
+  simplifyLine,
+  simplifyRing,
+  splitRing,
+} from "../../src/geometry/outlines";
 import { type ImagePoint, imagePoint } from "../../src/geometry/points";
-import { nearestEdge } from "../../src/geometry/rings";
+import { nearestEdge, ringContains } from "../../src/geometry/rings";
+import { traceMask } from "../../src/geometry/tracing";
 import { seeded } from "../editor/world";
 
 const at = imagePoint;
@@ -47,4 +57,28 @@ test("segments meet at ends, across and along each other, but not side by side",
 
 test("a point that follows its like is left out", () => {
   expect(dropRepeats([at(1, 1), at(1, 1), at(2, 1), at(1, 1)])).toEqual([at(1, 1), at(2, 1), at(1, 1)]);
+});
+
+test("an outline that meets itself in points is split there, and what it encloses is filled", () => {
+  const eight = [0, 0, 1, 0, 1, 1, 2, 1, 2, 2, 1, 2, 1, 1, 0, 1];
+  expect(splitRing(eight)).toEqual([
+    [1, 1, 2, 1, 2, 2, 1, 2],
+    [0, 0, 1, 0, 1, 1, 0, 1],
+  ]);
+  const around = [0, 0, 3, 0, 3, 2, 2, 2, 2, 1, 1, 1, 1, 2, 2, 2, 2, 3, 0, 3];
+  expect(splitRing(around)).toEqual([[0, 0, 3, 0, 3, 2, 2, 2, 2, 3, 0, 3]]);
+});
+
+test("the outlines of a mask, split and simplified, cross themselves nowhere and hold all of it", () => {
+  const random = seeded(5);
+  for (let turn = 0; turn < 30; turn++) {
+    const mask = emptyMask({ width: 24, height: 18 });
+    for (let i = 0; i < mask.data.length; i++) mask.data[i] = random() < 0.6 ? 1 : 0;
+    const parts = traceMask(mask).outer.flatMap(splitRing);
+    expect(parts.filter((ring) => crossesItself(simplifyRing(ring, 0.75) ?? ring))).toEqual([]);
+    mask.data.forEach((isSet, i) => {
+      const [x, y] = [(i % 24) + 0.5, Math.floor(i / 24) + 0.5];
+      if (isSet) expect(parts.some((ring) => ringContains(ring, x, y))).toBe(true);
+    });
+  }
 });

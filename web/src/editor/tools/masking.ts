@@ -1,5 +1,5 @@
 /** A mask that is being made: how it looks meanwhile, and what becomes of it in the end. */
-import { simplifyRing } from "../../geometry/outlines";
+import { simplifyRing, splitRing } from "../../geometry/outlines";
 import { decodeMask, readRle } from "../../geometry/rle";
 import { traceMask } from "../../geometry/tracing";
 import type { Annotation, MaskRle, Operation } from "../../labels/annotation";
@@ -42,5 +42,5 @@ export function putMask(mask: MaskRle, asPolygon: boolean, context: ToolContext)
 /** Holes are filled: polygons have none. */
 function outlineMask(mask: MaskRle) {
   const { outer } = traceMask(decodeMask(mask));
-  return outer.map((ring) => simplifyRing(ring, OUTLINE_TOLERANCE_PX) ?? ring);
+  return outer.flatMap(splitRing).map((ring) => simplifyRing(ring, OUTLINE_TOLERANCE_PX) ?? ring);
 }

@@ -1,6 +1,7 @@
 import { expect, test } from "vitest";
 import { wandTool } from "../../../src/editor/tools/wand";
 import type { BoxXyxy } from "../../../src/geometry/points";
+import { ringBounds } from "../../../src/geometry/rings";
 import { areaOf, boundsOf } from "../../../src/labels/shapes";
 import { Bench } from "../gestures";
 
@@ -57,6 +58,24 @@ test("further clicks add, with Alt or the right button they take away, and the l
 test("kept as a polygon it is an outline", () => {
   const made = bench().click(25, 10).key("finishAsPolygon");
   expect(made.annotations[0]?.polygons?.[0]?.length).toBe(8);
+});
+
+test("an outline that would meet itself in a point is kept as two", () => {
+  const made = bench();
+  made.readPixels = (box) => {
+    const area = bars(box);
+    for (let i = 0; i < area.width * area.height; i++) {
+      const [x, y] = [box[0] + (i % area.width), box[1] + Math.floor(i / area.width)];
+      const isSquare = [20, 30].some((start) => Math.min(x, y) >= start && Math.max(x, y) < start + 10);
+      area.data.fill(isSquare ? 100 : 10, 4 * i, 4 * i + 4);
+    }
+    return area;
+  };
+  made.click(25, 25).click(35, 35).key("finishAsPolygon");
+  expect(made.annotations[0]?.polygons?.map(ringBounds)).toEqual([
+    [30, 30, 40, 40],
+    [20, 20, 30, 30],
+  ]);
 });
 
 test("a click beside the picture takes nothing, and without pixels it says so", () => {
