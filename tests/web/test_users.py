@@ -27,6 +27,7 @@ def enter(context: BrowserContext, platform: Platform) -> Callable[[str], Page]:
 
 
 def sign_in(page: Page, name: str, password: str) -> None:
+    expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
     page.get_by_label("Name").fill(name)
     page.get_by_label("Password").fill(password)
     page.get_by_role("button", name="Sign in").click()

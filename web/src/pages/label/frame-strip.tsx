@@ -4,6 +4,7 @@ import type { Item } from "../../api/types";
 import type { Editor } from "../../editor/editor";
 import { readFrameTime, shortFrameName } from "../../labels/frame-name";
 import { Button } from "../../ui/button";
+import { ForRole } from "../../ui/for-role";
 import { formatCount } from "../../ui/format";
 import { StateMark } from "../../ui/state-bar";
 import styles from "./frame-strip.module.css";
@@ -35,22 +36,24 @@ export function FrameStrip({ editor, dataset, position, search, tracks }: Props)
         <span className={styles.place}>
           frame {formatCount(frames.place + 1)} of {formatCount(frames.count)}
         </span>
-        <span className={styles.actions}>
-          <Button
-            disabled={chosen === 0}
-            title={`Put the selected labels into the next frame, too (${keyOf(editor, "carryOn")}); ten frames on (${keyOf(editor, "carryFar")})`}
-            onClick={tracks.carryOn}
-          >
-            Carry on
-          </Button>
-          <Button
-            disabled={chosen === 0}
-            title={`Propose the selected labels in the frames between this one and the nearest in which they are labelled (${keyOf(editor, "fillTrack")})`}
-            onClick={tracks.fillTrack}
-          >
-            Fill between
-          </Button>
-        </span>
+        <ForRole least="editor">
+          <span className={styles.actions}>
+            <Button
+              disabled={chosen === 0}
+              title={`Put the selected labels into the next frame, too (${keyOf(editor, "carryOn")}); ten frames on (${keyOf(editor, "carryFar")})`}
+              onClick={tracks.carryOn}
+            >
+              Carry on
+            </Button>
+            <Button
+              disabled={chosen === 0}
+              title={`Propose the selected labels in the frames between this one and the nearest in which they are labelled (${keyOf(editor, "fillTrack")})`}
+              onClick={tracks.fillTrack}
+            >
+              Fill between
+            </Button>
+          </span>
+        </ForRole>
       </div>
       <ol className={styles.frames}>
         {near.map((item) => (

@@ -1,5 +1,6 @@
 import { useVirtualizer } from "@tanstack/react-virtual";
 import { type KeyboardEvent, type MouseEvent, useEffect, useMemo, useRef } from "react";
+import { useMay } from "../../api/people";
 import { useColours } from "../../canvas/colours";
 import type { Editor } from "../../editor/editor";
 import type { Label } from "../../labels/annotation";
@@ -76,7 +77,9 @@ function useRows(rows: readonly Label[], selection: ReadonlySet<string>) {
 function Nothing({ editor }: { editor: Editor }) {
   const isOpen = useSnapshot(editor, (snapshot) => snapshot.picture !== null);
   const [box, polygon, brush] = [keyOf(editor, "boxTool"), keyOf(editor, "polygonTool"), keyOf(editor, "brushTool")];
+  const mayEdit = useMay("editor");
   if (!isOpen) return null;
+  if (!mayEdit) return <p className={styles.none}>Nothing is labelled here yet.</p>;
   return (
     <p className={styles.none}>
       Nothing is labelled here yet. Draw with a box ({box}), a polygon ({polygon}) or a brush ({brush}).

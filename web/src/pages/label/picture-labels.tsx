@@ -3,6 +3,7 @@ import { useColours } from "../../canvas/colours";
 import { lookOf, tagText } from "../../canvas/style";
 import type { Editor } from "../../editor/editor";
 import { geometryOf } from "../../labels/shapes";
+import { ForRole } from "../../ui/for-role";
 import { Icon } from "../../ui/icon";
 import styles from "./picture-labels.module.css";
 import { useSnapshot } from "./use-editor";
@@ -26,17 +27,19 @@ export function PictureLabels({ editor }: { editor: Editor }) {
             style={colour}
           >
             {tagText(annotation.category, annotation.confidence)}
-            <button
-              type="button"
-              className={styles.remove}
-              aria-label={`Delete ${annotation.category}`}
-              onClick={() => {
-                editor.select([id]);
-                editor.deleteSelection();
-              }}
-            >
-              <Icon name="close" size={12} />
-            </button>
+            <ForRole least="editor">
+              <button
+                type="button"
+                className={styles.remove}
+                aria-label={`Delete ${annotation.category}`}
+                onClick={() => {
+                  editor.select([id]);
+                  editor.deleteSelection();
+                }}
+              >
+                <Icon name="close" size={12} />
+              </button>
+            </ForRole>
           </li>
         );
       })}
