@@ -1,5 +1,6 @@
 from pathlib import Path
 
+import pytest
 from platform_data import HEIGHT, WIDTH, paint
 from vapi.base import Base
 
@@ -61,9 +62,17 @@ def test_pictures_and_thumbnails_are_where_the_client_looks_for_them(mvi: Base, 
     mvi.server.get(f"{place}/thumbnails/{file['_id']}.jpg")
     assert mvi.raw_http_response().headers["content-type"] == "image/jpeg"
     assert decode_image(mvi.raw_http_response().content).shape == (HEIGHT, WIDTH, 3)
+    mvi.server.get(f"{place}/files/{file['_id']}.größe-日")
+    assert mvi.raw_http_response().content == encode_image(paint(1), "png")
     for path in (f"{place}/thumbnails/{UNKNOWN}.jpg", f"{place}/files/{UNKNOWN}.png", f"{place}/files/x"):
         assert mvi.server.get(path) is None
         assert mvi.status_code() == 404 and mvi.json()["fault"].startswith("Could not find file")
+
+
+@pytest.mark.parametrize("words", ["sortby=" + ",".join(["_id"] * 60), "query=" + ",".join(["_id!='a'"] * 300)])
+def test_what_orders_or_narrows_a_list_is_short(mvi: Base, dataset: str, words: str) -> None:
+    assert mvi.server.get(f"/datasets/{dataset}/files?{words}") is None
+    assert mvi.status_code() == 400 and "at most" in mvi.json()["fault"]
 
 
 def test_the_download_of_the_client_never_arrives(mvi: Base, dataset: str, tmp_path: Path) -> None:

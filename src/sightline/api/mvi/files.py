@@ -23,7 +23,7 @@ from sightline.api.mvi.lookup import (
     walk_items,
 )
 from sightline.api.mvi.naming import CategoryIds, find_category
-from sightline.api.mvi.queries import PagingOf, parse_query
+from sightline.api.mvi.queries import PagingOf, QueryOf, parse_query
 from sightline.api.parts import Parts, PartsOf
 from sightline.api.people import PersonOf
 from sightline.api.pictures import read_and_make
@@ -47,7 +47,7 @@ def list_files(
     paging: PagingOf,
     category_id: str | None = None,
     parent_id: str | None = None,
-    query: str | None = None,
+    query: QueryOf = None,
 ) -> Response:
     """Pictures of a dataset. `category_id` is of their own label; `parent_id` finds none: frames are pictures of their own."""
     terms = parse_query(query) if query else []

@@ -27,6 +27,8 @@ TERM = re.compile(
     (?:"(?P<double>[^"]*)"|'(?P<single>[^']*)'|(?P<number>-?\d+(?:\.\d+)?))\s*(?P<end>,|$)""",
     re.VERBOSE,
 )
+# Each field and each term is looked for in every row of the list, which others wait for.
+LONGEST_SORTBY, LONGEST_QUERY = 200, 2000  # characters
 NEWEST_FIRST = "created_at DESC"
 FORM = 'field op value, with op one of == != > < >= <=, and value a number or "text"'
 
@@ -64,7 +66,7 @@ class Paging(NamedTuple):
 
 
 def read_paging(
-    sortby: str = NEWEST_FIRST,
+    sortby: Annotated[str, Query(max_length=LONGEST_SORTBY)] = NEWEST_FIRST,
     limit: Annotated[int | None, Query(ge=0)] = None,
     skip: Annotated[int, Query(ge=0)] = 0,
 ) -> Paging:
@@ -72,6 +74,7 @@ def read_paging(
     return Paging(sortby, limit, skip)
 
 
+QueryOf = Annotated[str | None, Query(max_length=LONGEST_QUERY)]
 PagingOf = Annotated[Paging, Depends(read_paging)]
 
 
