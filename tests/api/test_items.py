@@ -1,3 +1,5 @@
+import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -5,7 +7,9 @@ from platform_data import HEIGHT, LABELS, WIDTH
 from starlette.testclient import TestClient
 
 from sightline.api import schemas
+from sightline.api.application import THREADS
 from sightline.core.workspace import Workspace
+from sightline.store.freezing import hold_freezing
 
 ITEMS = "/v1/datasets/parts/items"
 pytestmark = pytest.mark.usefixtures("parts")
@@ -232,6 +236,19 @@ def test_a_dataset_that_is_not_there_is_told_and_no_path_is_a_name(
 def choose(api: TestClient, *positions: int) -> list[dict[str, Any]]:
     rows = api.get("/v1/datasets/parts/items").json()["items"]
     return [{"position": row["position"], "blob": row["blob"]} for row in rows if row["position"] in positions]
+
+
+def test_changes_that_wait_for_a_freeze_keep_no_others_waiting(api: TestClient, parts: Workspace) -> None:
+    chosen = [{"position": 0, "blob": api.get(f"{ITEMS}/0").json()["blob"]}]
+    with ThreadPoolExecutor(THREADS + 1) as others:
+        with hold_freezing(parts, "parts"):
+            moves = [
+                others.submit(api.post, f"{ITEMS}/move", json={"pictures": chosen, "split": "val"}) for _ in range(THREADS)
+            ]
+            time.sleep(0.5)
+            assert others.submit(api.get, "/v1/datasets").result(timeout=20).status_code == 200
+            assert not any(move.done() for move in moves)
+        assert {move.result().status_code for move in moves} == {200}
 
 
 def test_pictures_are_removed_and_moved_in_new_versions(api: TestClient, parts: Workspace) -> None:

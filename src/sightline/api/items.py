@@ -1,7 +1,9 @@
 """`/v1/datasets/{name}/items`: which pictures there are, their labels, and the edits that change these."""
 
+from functools import partial
 from typing import Annotated, Any
 
+import anyio.to_thread
 import msgspec
 from fastapi import APIRouter, Path, Query, Request
 from msgspec.structs import replace
@@ -49,15 +51,17 @@ async def add_items(request: Request, dataset: DatasetOf, parts: PartsOf, person
 
 
 @router.post("/remove", response_model=schemas.Revised)
-def remove_items(dataset: DatasetOf, person: PersonOf, chosen: schemas.Chosen) -> Any:
+async def remove_items(dataset: DatasetOf, parts: PartsOf, person: PersonOf, chosen: schemas.Chosen) -> Any:
     """Leave pictures out of a new version; earlier versions keep them. If one is another by now, nothing is changed."""
-    return revise(dataset, ItemChanges(removed=chosen.by_position()), person)
+    work = partial(revise, dataset, ItemChanges(removed=chosen.by_position()), person)
+    return await anyio.to_thread.run_sync(work, limiter=parts.revising)
 
 
 @router.post("/move", response_model=schemas.Revised)
-def move_items(dataset: DatasetOf, person: PersonOf, moving: schemas.Moving) -> Any:
+async def move_items(dataset: DatasetOf, parts: PartsOf, person: PersonOf, moving: schemas.Moving) -> Any:
     """Put pictures into a split, in a new version. If one is another by now, nothing is changed."""
-    return revise(dataset, ItemChanges(moved=moving.by_position(), split=moving.split), person)
+    work = partial(revise, dataset, ItemChanges(moved=moving.by_position(), split=moving.split), person)
+    return await anyio.to_thread.run_sync(work, limiter=parts.revising)
 
 
 @router.get("/{position}", response_model=schemas.LabelledItem, response_model_exclude_defaults=True)

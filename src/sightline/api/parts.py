@@ -26,6 +26,7 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
         decoders: how many pictures may be decoded at once.
         predicting: lets one prediction run at a time.
         cutting: lets one mask be cut out at a time.
+        revising: how many changes of pictures may wait for a freeze at once, apart from the threads that answer all else.
         windows: what it is cut from.
     """
 
@@ -37,6 +38,7 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     decoders: anyio.CapacityLimiter
     predicting: anyio.CapacityLimiter
     cutting: anyio.CapacityLimiter
+    revising: anyio.CapacityLimiter
     windows: WindowShelf = msgspec.field(default_factory=WindowShelf)
     _claimed: set[str] = msgspec.field(default_factory=set)
 

@@ -35,6 +35,7 @@ from sightline.store.users import UserStore
 
 DEFAULT_PORT = 8000
 PORTS_TRIED = 10
+REVISING = 4  # changes of pictures at once: those of a dataset wait for each other, and for its freeze
 DECODERS = 2  # pictures decoded at once: each takes its size in memory, 150 MB at most
 
 
@@ -89,6 +90,7 @@ def open_parts(workspace: Workspace) -> Iterator[Parts]:
             decoders=anyio.CapacityLimiter(DECODERS),
             predicting=anyio.CapacityLimiter(1),
             cutting=anyio.CapacityLimiter(1),
+            revising=anyio.CapacityLimiter(REVISING),
         )
     finally:
         jobs.close()

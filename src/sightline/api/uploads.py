@@ -106,7 +106,7 @@ async def receive_pictures(request: Request, parts: Parts, dataset: Dataset, aut
             added = add_version(dataset, open_version(target), author, report, split=split)
             return {"dataset": dataset.summarise(), "added": len(added.positions), "report": report.to_dict()}
 
-        return await anyio.to_thread.run_sync(add)
+        return await anyio.to_thread.run_sync(add, limiter=parts.revising)
 
 
 @asynccontextmanager

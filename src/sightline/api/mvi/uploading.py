@@ -69,7 +69,7 @@ async def upload_files(request: Request, dataset: DatasetOf, parts: PartsOf, per
                 label_picture(dataset, matched[0][1], labels, person.name)
             return answer({"resultList": [describe_result(dataset, *match) for match in matched], **SUCCESS})
 
-        return await anyio.to_thread.run_sync(add)
+        return await anyio.to_thread.run_sync(add, limiter=parts.revising)
 
 
 def make_request(dataset: Dataset, parts: Parts, form: FormReceiver, files: Path, target: Path) -> UploadRequest:
