@@ -79,6 +79,7 @@ def test_a_viewer_is_offered_nothing_that_changes_anything(
     expect(page.get_by_role("button", name=re.compile("Delete|Done|Propose|Box|Undo"))).to_have_count(0)
     rows.first.click()
     page.keyboard.press("Delete")
+    page.keyboard.press("k")
     page.keyboard.press("b")
     canvas = page.get_by_label("Picture with its labels")
     area = canvas.bounding_box()
@@ -88,6 +89,7 @@ def test_a_viewer_is_offered_nothing_that_changes_anything(
     page.mouse.move(area["x"] + 300, area["y"] + 300, steps=4)
     page.mouse.up()
     expect(rows).to_have_count(count)
+    assert page.get_by_text("no frame of a video").count() == 0  # as K would say for a while
     page.goto(f"{platform.url}/settings")
     expect(page.get_by_role("heading", name="Password")).to_be_visible()
     expect(page.get_by_role("heading", name="Users")).to_have_count(0)

@@ -1,5 +1,6 @@
 import { useState } from "react";
 import { useVersions } from "../../api/hooks";
+import { useMay } from "../../api/people";
 import type { DatasetSummary, Version } from "../../api/types";
 import { Button } from "../../ui/button";
 import { ForRole } from "../../ui/for-role";
@@ -13,12 +14,13 @@ import styles from "./versions-panel.module.css";
 /** Every frozen version of the dataset, the newest first; the one that edits go on from is marked. */
 export function VersionsPanel({ dataset }: { dataset: DatasetSummary }) {
   const versions = useVersions(dataset.name);
+  const advice = useMay("editor") ? "; freeze to train on them." : ".";
   return (
     <section className={styles.panel} aria-labelledby="versions-title">
       <h2 id="versions-title">Versions</h2>
       <p className={styles.note}>
         {dataset.unfrozen_edits > 0
-          ? `${countOf(dataset.unfrozen_edits, "edit")} since the present version; freeze to train on them.`
+          ? `${countOf(dataset.unfrozen_edits, "edit")} since the present version${advice}`
           : "Everything that was labelled is frozen."}
       </p>
       {versions.error && <ErrorNotice error={versions.error} />}

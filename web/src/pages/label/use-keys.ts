@@ -1,5 +1,6 @@
 /** The keys of the whole page: the editor's own, and what the page does by itself. They rest while a field or a dialog has the focus. */
 import { useEffect, useRef } from "react";
+import { useMay } from "../../api/people";
 import { isTyping } from "../../canvas/hand";
 import type { Editor } from "../../editor/editor";
 import type { ActionName } from "../../editor/keys";
@@ -22,7 +23,18 @@ export type PageActions = {
   readonly chooseCategory: (place: number) => void;
 };
 
+/** What a viewer's keys do not: the server would refuse it. */
+const EDITS: ReadonlySet<ActionName> = new Set([
+  "markDone",
+  "copyPrevious",
+  "askProposals",
+  "carryOn",
+  "carryFar",
+  "fillTrack",
+]);
+
 export function useKeys(editor: Editor, actions: PageActions): void {
+  const mayEdit = useMay("editor");
   const latest = useRef(actions);
   latest.current = actions;
   useEffect(() => {
@@ -31,11 +43,11 @@ export function useKeys(editor: Editor, actions: PageActions): void {
       const pressed = editor.press(event);
       if (!pressed) return;
       event.preventDefault();
-      perform(pressed.action, pressed.done, latest.current);
+      if (mayEdit || !EDITS.has(pressed.action)) perform(pressed.action, pressed.done, latest.current);
     };
     window.addEventListener("keydown", press);
     return () => window.removeEventListener("keydown", press);
-  }, [editor]);
+  }, [editor, mayEdit]);
 }
 
 function perform(action: ActionName, isDone: boolean, actions: PageActions): void {
