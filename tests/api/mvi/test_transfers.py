@@ -1,6 +1,14 @@
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import httpx
+from platform_server import Running
 from vapi.base import Base
 
+from sightline.api.application import THREADS
 from sightline.api.parts import Parts
+from sightline.store.freezing import hold_freezing
 
 UNKNOWN = "5c0d3a8e-41f6-4d0e-9d4b-6f2f6a1f7a55"
 
@@ -48,3 +56,18 @@ def test_what_is_moved_is_in_the_other_dataset_alone(mvi: Base, dataset: str, fi
     assert mvi.files.copymove("move", dataset, other, files[:4]) is None and "copy them instead" in mvi.json()["fault"]
     assert mvi.files.copymove("copy", dataset, UNKNOWN, files[:4]) is None
     assert mvi.json()["fault"].startswith("Could not find dataset")
+
+
+def test_files_that_wait_for_a_freeze_keep_no_others_waiting(
+    mvi: Base, dataset: str, running: Running, running_parts: Parts
+) -> None:
+    file = mvi.files.report(dataset)[0]["_id"]
+    place = f"{running.url}/api/datasets"
+    options: Any = {"headers": running.bearer, "trust_env": False, "timeout": 20}
+    with ThreadPoolExecutor(THREADS) as others:
+        with hold_freezing(running_parts.workspace, "parts"):
+            gone = [others.submit(httpx.delete, f"{place}/{dataset}/files/{file}", **options) for _ in range(THREADS)]
+            time.sleep(0.5)
+            assert httpx.get(place, **options).status_code == 200
+            assert not any(one.done() for one in gone)
+        assert sorted({one.result().status_code for one in gone} - {409}) == [200, 404]

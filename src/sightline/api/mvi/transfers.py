@@ -1,8 +1,10 @@
 """Removing files of a dataset, and taking them over into another one."""
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any
 
+import anyio.to_thread
 from fastapi import APIRouter
 from msgspec.structs import replace
 from starlette.responses import Response
@@ -35,34 +37,50 @@ router = APIRouter(prefix="/datasets/{dataset_id}/files")
 
 
 @router.delete("/{file_id}")
-def delete_file(parts: PartsOf, indexes: IndexesOf, person: PersonOf, dataset_id: str, file_id: str) -> Response:
+async def delete_file(parts: PartsOf, indexes: IndexesOf, person: PersonOf, dataset_id: str, file_id: str) -> Response:
     """Leave a picture out of the dataset's next version; earlier versions keep it. The last picture is refused."""
-    dataset = find_dataset(parts, dataset_id, UNKNOWN_DATASET)
-    remove(dataset, [find_file(indexes, dataset, file_id)], person.name)
-    return answer(SUCCESS)
+
+    def work() -> Response:
+        dataset = find_dataset(parts, dataset_id, UNKNOWN_DATASET)
+        remove(dataset, [find_file(indexes, dataset, file_id)], person.name)
+        return answer(SUCCESS)
+
+    return await anyio.to_thread.run_sync(work, limiter=parts.revising)
 
 
 @router.post("/action")
-def act_on_files(dataset: DatasetOf, indexes: IndexesOf, person: PersonOf, body: bodies.Action) -> Response:
+async def act_on_files(
+    dataset: DatasetOf, indexes: IndexesOf, parts: PartsOf, person: PersonOf, body: bodies.Action
+) -> Response:
     """`delete`: leave pictures out of the dataset's next version. No other action."""
     if body.action != "delete":
         raise InvalidInput(f"expected the action delete, got {body.action[:40]!r}; no other is known")
-    found = [file for _, file in find_files(indexes, dataset, body.id_list) if file is not None]
-    if found:
-        remove(dataset, found, person.name)
-    return answer({"success_count": len(found), "fail_count": len(body.id_list) - len(found), **SUCCESS})
+
+    def work() -> Response:
+        found = [file for _, file in find_files(indexes, dataset, body.id_list) if file is not None]
+        if found:
+            remove(dataset, found, person.name)
+        return answer({"success_count": len(found), "fail_count": len(body.id_list) - len(found), **SUCCESS})
+
+    return await anyio.to_thread.run_sync(work, limiter=parts.revising)
 
 
 @router.post("/copy")
-def copy_files(dataset: DatasetOf, indexes: IndexesOf, parts: PartsOf, person: PersonOf, body: bodies.Transfer) -> Response:
+async def copy_files(
+    dataset: DatasetOf, indexes: IndexesOf, parts: PartsOf, person: PersonOf, body: bodies.Transfer
+) -> Response:
     """Add pictures with their labels and splits to another dataset, in its next version. Those that it has stay as they are."""
-    return answer(transfer(dataset, indexes, parts, person.name, body, is_move=False))
+    work = partial(transfer, dataset, indexes, parts, person.name, body, is_move=False)
+    return answer(await anyio.to_thread.run_sync(work, limiter=parts.revising))
 
 
 @router.post("/move")
-def move_files(dataset: DatasetOf, indexes: IndexesOf, parts: PartsOf, person: PersonOf, body: bodies.Transfer) -> Response:
+async def move_files(
+    dataset: DatasetOf, indexes: IndexesOf, parts: PartsOf, person: PersonOf, body: bodies.Transfer
+) -> Response:
     """As `copy`; then they are left out of the next version of this dataset, which must have others."""
-    return answer(transfer(dataset, indexes, parts, person.name, body, is_move=True))
+    work = partial(transfer, dataset, indexes, parts, person.name, body, is_move=True)
+    return answer(await anyio.to_thread.run_sync(work, limiter=parts.revising))
 
 
 def find_files(indexes: FileIndexes, dataset: Dataset, ids: Sequence[str]) -> Iterator[tuple[str, File | None]]:
