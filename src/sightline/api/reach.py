@@ -37,9 +37,9 @@ class Reach(msgspec.Struct, frozen=True, kw_only=True):
     def check(self, has_users: bool) -> None:
         """Whether it may be reached so. Raises: InvalidInput."""
         if self.behind_proxy and self.has_tls:
-            raise InvalidInput("expected --behind-proxy, where a proxy encrypts, or --tls-certificate, got both; leave one out")
+            raise InvalidInput("expected `behind_proxy`, where a proxy encrypts, or `tls_certificate`, got both; leave one out")
         if self.behind_proxy and not self.names:
-            raise InvalidInput("expected --server-name beside --behind-proxy: the name under which browsers ask the proxy")
+            raise InvalidInput("expected `server_name` beside `behind_proxy`: the name under which browsers ask the proxy")
         if not has_users and (self.behind_proxy or self.is_remote):
             raise InvalidInput(
                 f"expected users, where others come in at {self.host}, got none; make one first: sightline users add NAME "
@@ -47,8 +47,8 @@ class Reach(msgspec.Struct, frozen=True, kw_only=True):
             )
         if self.is_remote and not self.has_tls and not self.behind_proxy:
             raise InvalidInput(
-                f"expected --tls-certificate for {self.host}, which other machines reach: passwords must not cross the network "
-                "in the open; or let a proxy on this machine encrypt: --behind-proxy"
+                f"expected `tls_certificate` for {self.host}, which other machines reach: passwords must not cross the network "
+                "in the open; or let a proxy on this machine encrypt: `behind_proxy`"
             )
 
     @property
