@@ -24,11 +24,12 @@ def mark_large(names: list[str]) -> list[object]:
 def train(
     name: str, task: str, images: torch.Tensor, labels: torch.Tensor, is_known: Callable[[torch.Tensor], bool], steps: int
 ) -> bool:
-    """Whether the logits, in evaluation mode, tell the eight pictures apart within some steps on them; asked every fourth."""
+    """Whether a network tells the eight pictures apart, in evaluation mode: at two fourth steps in a row, or at the last."""
     torch.manual_seed(3)
     size = images.shape[-1]
     network = build_network(task, name, 4, size, size).train()
     optimiser = build_optimiser(network, make_recipe(task, learning_rate=2e-3, weight_decay=0.0, optimiser="adamw"))
+    was_known = False
     for step in range(1, steps + 1):
         logits = network(images)[0]
         logits = logits if logits.ndim == 2 else F.interpolate(logits, (size, size), mode="bilinear")
@@ -38,8 +39,10 @@ def train(
         optimiser.step()
         if step % 4 == 0:
             with torch.no_grad():  # the norms see the whole set at every step, so batch statistics are the right ones
-                if is_known(network(images)[0]):
-                    return True
+                known = is_known(network(images)[0])
+            if known and (was_known or step == steps):
+                return True
+            was_known = known
     return False
 
 
