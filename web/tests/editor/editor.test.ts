@@ -1,34 +1,9 @@
 import { expect, test } from "vitest";
 import { createEditor } from "../../src/editor/editor";
-import type { PointerStep } from "../../src/editor/tool";
-import { imagePoint, screenPoint } from "../../src/geometry/points";
-import { toScreen } from "../../src/geometry/view";
+import { screenPoint } from "../../src/geometry/points";
 import { findViewer } from "../../src/labels/document";
-import { NO_MODIFIERS } from "./gestures";
-import { box, makeWorld, portsOf } from "./world";
-
-function open(labels = [[], []] as Parameters<typeof makeWorld>[0]) {
-  const world = makeWorld(labels);
-  const editor = createEditor(portsOf(world));
-  editor.setCategories([
-    { id: 0, name: "cat", colour: "#ff0000" },
-    { id: 1, name: "dog", colour: "#00ff00" },
-  ]);
-  editor.setCanvas({ width: 400, height: 320 });
-  editor.open(world.server.item(0));
-  const point = (kind: PointerStep["kind"], x: number, y: number, modifiers = {}) => {
-    const at = imagePoint(x, y);
-    const screen = toScreen(editor.getSnapshot().view, at);
-    editor.dispatch({ kind, at, screen, button: 0, modifiers: { ...NO_MODIFIERS, ...modifiers } });
-  };
-  const drag = (x0: number, y0: number, x1: number, y1: number) => {
-    point("down", x0, y0);
-    point("move", (x0 + x1) / 2, (y0 + y1) / 2);
-    point("move", x1, y1);
-    point("up", x1, y1);
-  };
-  return { world, editor, point, drag, shown: () => editor.getSnapshot() };
-}
+import { CAT, DOG, open, PROPOSAL, press } from "./opened";
+import { box, portsOf } from "./world";
 
 test("a drawn box is one step that is saved, undone and redone", async () => {
   const { world, editor, drag, shown } = open();
@@ -89,98 +64,6 @@ test("a pointer that hovers over nothing new tells nobody", () => {
   expect(told).toBe(0);
 });
 
-const CAT = { id: "0", annotation: box("cat", 10, 10, 30, 30) };
-const DOG = { id: "1", annotation: box("dog", 50, 10, 70, 30) };
-const PROPOSAL = { id: "2", annotation: { ...box("dog", 50, 50, 70, 70), origin: "model" as const, confidence: 0.5 } };
-
-function press(editor: ReturnType<typeof createEditor>, text: string) {
-  const parts = text.split("+");
-  const key = parts.at(-1) ?? "";
-  const isLetter = /^[A-Z]$/.test(key);
-  return editor.press({
-    key: isLetter && !parts.includes("Shift") ? key.toLowerCase() : key,
-    code: isLetter ? `Key${key}` : key,
-    ctrlKey: parts.includes("Ctrl"),
-    shiftKey: parts.includes("Shift"),
-    altKey: false,
-    metaKey: false,
-  });
-}
-
-test("with the select tool a category key changes what is selected; while drawing only what comes", () => {
-  const { editor, drag, shown } = open([[CAT], []]);
-  editor.select(["0"]);
-  press(editor, "2");
-  expect(shown().document.labels[0]?.annotation.category).toBe("dog");
-  editor.selectTool("box");
-  drag(40, 40, 60, 60);
-  press(editor, "1");
-  expect(shown().document.labels[1]?.annotation.category).toBe("dog");
-  expect(shown().category).toBe("cat");
-  expect(press(editor, "9")).toEqual({ action: "category9", done: false });
-});
-
-test("arrows move what is selected, else they are the page's; presses in a row are undone together", () => {
-  const { editor, shown } = open([[CAT], []]);
-  expect(press(editor, "ArrowRight")).toEqual({ action: "right", done: false });
-  editor.select(["0"]);
-  for (let i = 0; i < 3; i++) expect(press(editor, "ArrowRight")).toEqual({ action: "right", done: true });
-  press(editor, "Shift+ArrowDown");
-  expect(shown().document.labels[0]?.annotation.box_xyxy).toEqual([13, 20, 33, 40]);
-  press(editor, "Ctrl+Z");
-  expect(shown().document.labels[0]?.annotation.box_xyxy).toEqual([10, 10, 30, 30]);
-  expect(shown().canUndo).toBe(false);
-  press(editor, "Ctrl+Shift+Z");
-  expect(shown().document.labels[0]?.annotation.box_xyxy).toEqual([13, 20, 33, 40]);
-  editor.selectTool("box");
-  expect(press(editor, "ArrowRight")).toEqual({ action: "right", done: false });
-});
-
-test("what the editor does not do itself is left to the page", () => {
-  const { editor } = open();
-  const left = ["D", "F", "S", "R", "A", "?"].map((key) => press(editor, key)?.done);
-  expect(left).toEqual([false, false, false, false, false, false]);
-  expect(press(editor, "Q")).toBeNull();
-});
-
-test("keys follow the bindings", () => {
-  const { editor, shown } = open();
-  editor.setBindings({ ...editor.getBindings(), boxTool: ["X"] });
-  expect(press(editor, "B")).toBeNull();
-  press(editor, "X");
-  expect(shown().tool).toBe("box");
-});
-
-test("Enter accepts the selected proposals", () => {
-  const { editor, shown } = open([[CAT, PROPOSAL], []]);
-  editor.select(["0", "2"]);
-  press(editor, "Enter");
-  expect(shown().document.labels[1]?.annotation).toMatchObject({ origin: "human", confidence: null });
-  expect(shown().selection).toEqual(new Set(["0", "2"]));
-  editor.undo();
-  expect(shown().document).toEqual({ labels: [CAT, PROPOSAL], seenBy: null });
-});
-
-test("Ctrl+Z in the middle of a polygon takes back its last point, not the step before", () => {
-  const { editor, point, drag, shown } = open();
-  const click = (x: number, y: number) => {
-    point("down", x, y);
-    point("up", x, y);
-  };
-  editor.selectTool("box");
-  drag(10, 20, 40, 50);
-  editor.selectTool("polygon");
-  click(60, 10);
-  click(80, 10);
-  press(editor, "Ctrl+Z");
-  click(90, 40);
-  click(60, 40);
-  press(editor, "Enter");
-  expect(shown().document.labels[1]?.annotation.polygons).toEqual([[60, 10, 90, 40, 60, 40]]);
-  press(editor, "Ctrl+Z");
-  expect(shown().document.labels).toHaveLength(1);
-});
-
 test("another tool and another picture end a gesture without a trace", () => {
   const { world, editor, point, shown } = open();
   editor.selectTool("polygon");
@@ -206,17 +89,6 @@ test("a vertex that was chosen in one picture is not deleted in another", () => 
   editor.select(["0"]);
   press(editor, "Delete");
   expect(shown().document.labels).toEqual([]);
-});
-
-test("Escape ends the gesture, then the selection", () => {
-  const { editor, point, shown } = open([[CAT], []]);
-  editor.select(["0"]);
-  point("down", 20, 20);
-  point("move", 40, 40);
-  press(editor, "Escape");
-  expect([shown().isBusy, shown().preview, shown().selection.size]).toEqual([false, null, 1]);
-  press(editor, "Escape");
-  expect(shown().selection.size).toBe(0);
 });
 
 test("copies go into another picture where they were, into the same one beside", async () => {
@@ -490,22 +362,6 @@ test("labels are brought into the middle of the canvas", () => {
   expect(60 * view.scale + view.left).toBeCloseTo(200, 9);
   expect(20 * view.scale + view.top).toBeCloseTo(160, 9);
   expect(20 * view.scale).toBeLessThanOrEqual(320);
-});
-
-test("the brush grows and shrinks within limits", () => {
-  const { editor, shown } = open();
-  press(editor, "]");
-  expect(shown().brushRadius).toBe(12.5);
-  for (let i = 0; i < 99; i++) press(editor, "[");
-  expect(shown().brushRadius).toBe(0.5);
-});
-
-test("N takes the last drawing tool again", () => {
-  const { editor, shown } = open();
-  press(editor, "P");
-  press(editor, "V");
-  press(editor, "N");
-  expect(shown().tool).toBe("polygon");
 });
 
 test("who may only look changes nothing, by tools, keys and commands", async () => {
