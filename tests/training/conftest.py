@@ -115,3 +115,42 @@ def graphs_once(monkeypatch: pytest.MonkeyPatch, exported: dict[bytes, tuple[byt
 
     monkeypatch.setattr(train, "export_onnx", export_once)
     monkeypatch.setattr(train, "check_export", check_once)
+
+
+@pytest.fixture
+def learn_by_heart() -> Callable[..., float]:
+    """`learn_by_heart(name, network, version, task, steps)`: map50 on eight training pictures, after steps on all at once."""
+    import torch
+
+    from sightline.imaging.heads.decoding import decode_outputs
+    from sightline.imaging.preprocessing import prepare_batch
+    from sightline.metrics.evaluator import make_evaluator
+    from sightline.models.network import normalise_images
+    from sightline.training.arithmetic import EXACT
+    from sightline.training.optimisers import build_optimiser
+    from sightline.training.recipe import make_recipe
+    from sightline.training.validation import infer_network
+
+    def learn(name: Task, network: Any, version: DatasetVersion, task: Any, steps: int) -> float:
+        optimiser = build_optimiser(network.train(), make_recipe(name, weight_decay=0.0))
+        rng = np.random.default_rng(0)
+        batch = task.collate([task.make_sample(index, rng, 0.0) for index in range(8)], rng, 0.0)
+        images = normalise_images(batch.images, network.input_spec)
+        for _ in range(steps):
+            loss = torch.stack(list(task.compute_loss(network, images, batch.targets).values())).sum()
+            optimiser.zero_grad()
+            loss.backward()
+            optimiser.step()
+        for norm in (module for module in network.modules() if isinstance(module, torch.nn.BatchNorm2d)):
+            norm.track_running_stats, norm.running_mean, norm.running_var = False, None, None  # the statistics it learned with
+        network.eval()
+        evaluator = make_evaluator(name, version.categories)
+        items = list(version.load_items("train"))
+        prepared, placements = prepare_batch([version.read_image(item) for item in items], network.input_spec)
+        outputs = infer_network(network, prepared, EXACT)
+        answers = decode_outputs(network.decode_spec, outputs, placements, version.categories, 0.01)
+        for item, answer in zip(items, answers, strict=True):
+            evaluator.add(item.annotations, answer, item.width, item.height)
+        return float(evaluator.compute().values["map50"])
+
+    return learn

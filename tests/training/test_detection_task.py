@@ -12,11 +12,9 @@ from sightline.core.errors import InvalidInput
 from sightline.core.manifests import DecodeSpec, InputSpec
 from sightline.data.augmentation import AugmentationSettings
 from sightline.data.versions import VersionWriter
-from sightline.metrics.evaluator import make_evaluator
 from sightline.models.csp_detector import CspDetector
 from sightline.models.faster_rcnn import FasterRcnn
-from sightline.models.network import Network, normalise_images
-from sightline.training.arithmetic import EXACT
+from sightline.models.network import normalise_images
 from sightline.training.box_assignment import NO_OBJECT, Truth
 from sightline.training.optimisers import build_optimiser
 from sightline.training.pictures import Pictures
@@ -24,7 +22,6 @@ from sightline.training.recipe import make_recipe
 from sightline.training.tasks.detection import DetectionTask
 from sightline.training.tasks.task import TaskContext
 from sightline.training.train import set_confidence
-from sightline.training.validation import infer_network
 
 STILL = AugmentationSettings()
 
@@ -175,39 +172,11 @@ def test_the_confidence_of_the_best_f1_becomes_the_model_s() -> None:
     assert set_confidence(spec, {}) is spec
 
 
-def learn_by_heart(network: Network, version, steps: int, **changes: object) -> float:
-    """mAP50 on the eight training pictures after some steps on all of them at once."""
-    from sightline.imaging.heads.decoding import decode_outputs
-    from sightline.imaging.preprocessing import prepare_batch
-
-    task = make_detection_task(version, network.input_spec.width)
-    recipe = make_recipe("detection", weight_decay=0.0, **changes)
-    optimiser = build_optimiser(network.train(), recipe)
-    rng = np.random.default_rng(0)
-    batch = task.collate([task.make_sample(index, rng, 0.0) for index in range(8)], rng, 0.0)
-    images = normalise_images(batch.images, network.input_spec)
-    for _ in range(steps):
-        loss = torch.stack(list(task.compute_loss(network, images, batch.targets).values())).sum()
-        optimiser.zero_grad()
-        loss.backward()
-        optimiser.step()
-    for norm in (module for module in network.modules() if isinstance(module, torch.nn.BatchNorm2d)):
-        norm.track_running_stats, norm.running_mean, norm.running_var = False, None, None  # the statistics it learned with
-    network.eval()
-    evaluator = make_evaluator("detection", version.categories)
-    items = list(version.load_items("train"))
-    prepared, placements = prepare_batch([version.read_image(item) for item in items], network.input_spec)
-    outputs = infer_network(network, prepared, EXACT)
-    answers = decode_outputs(network.decode_spec, outputs, placements, version.categories, 0.01)
-    for item, answer in zip(items, answers, strict=True):
-        evaluator.add(item.annotations, answer, item.width, item.height)
-    return evaluator.compute().values["map50"]
-
-
-def test_our_detector_learns_eight_pictures_by_heart(make_version) -> None:
+def test_our_detector_learns_eight_pictures_by_heart(make_version, learn_by_heart) -> None:
     torch.manual_seed(0)
     network = CspDetector(3, 64, 64)
-    assert learn_by_heart(network, make_version("detection", width=64, height=64), steps=40) > 0.9
+    version = make_version("detection", width=64, height=64)
+    assert learn_by_heart("detection", network, version, make_detection_task(version), steps=40) > 0.9
 
 
 @pytest.mark.slow

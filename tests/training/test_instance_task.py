@@ -12,21 +12,15 @@ from sightline.core.errors import InvalidInput
 from sightline.core.manifests import InputSpec
 from sightline.data.augmentation import AugmentationSettings
 from sightline.data.versions import DatasetVersion, VersionWriter
-from sightline.imaging.heads.decoding import decode_outputs
 from sightline.imaging.masks import draw_polygons, encode_mask, find_mask_box
-from sightline.imaging.preprocessing import prepare_batch
-from sightline.metrics.evaluator import make_evaluator
 from sightline.models.csp_detector import CspDetector
 from sightline.models.csp_instances import CspInstances
-from sightline.models.network import Network, normalise_images
-from sightline.training.arithmetic import EXACT
 from sightline.training.mask_loss import MASK_POINTS
-from sightline.training.optimisers import build_optimiser
 from sightline.training.pictures import Pictures
 from sightline.training.recipe import make_recipe
 from sightline.training.tasks.instance import InstanceTask, draw_grid, trace_annotation
 from sightline.training.tasks.task import TaskContext
-from sightline.training.validation import find_judged, infer_network
+from sightline.training.validation import find_judged
 
 STILL = AugmentationSettings()
 PLACES = (np.arange(MASK_POINTS) + 0.5) / MASK_POINTS * 1.2 - 0.1  # of points, as shares of a box, with a tenth around it
@@ -166,31 +160,7 @@ def test_a_detector_is_the_same_network_without_the_masks() -> None:
     assert prototypes.shape == (2, 16, 16, 16)
 
 
-def learn_by_heart(network: Network, version: DatasetVersion, steps: int) -> float:
-    """Mask mAP on the eight training pictures after some steps on all of them at once."""
-    task = make_instance_task(version, network.input_spec.width)
-    optimiser = build_optimiser(network.train(), make_recipe("instance", weight_decay=0.0))
-    rng = np.random.default_rng(0)
-    batch = task.collate([task.make_sample(index, rng, 0.0) for index in range(8)], rng, 0.0)
-    images = normalise_images(batch.images, network.input_spec)
-    for _ in range(steps):
-        loss = torch.stack(list(task.compute_loss(network, images, batch.targets).values())).sum()
-        optimiser.zero_grad()
-        loss.backward()
-        optimiser.step()
-    for norm in (module for module in network.modules() if isinstance(module, torch.nn.BatchNorm2d)):
-        norm.track_running_stats, norm.running_mean, norm.running_var = False, None, None  # the statistics it learned with
-    network.eval()
-    evaluator = make_evaluator("instance", version.categories)
-    items = list(version.load_items("train"))
-    prepared, placements = prepare_batch([version.read_image(item) for item in items], network.input_spec)
-    outputs = infer_network(network, prepared, EXACT)
-    answers = decode_outputs(network.decode_spec, outputs, placements, version.categories, 0.01)
-    for item, answer in zip(items, answers, strict=True):
-        evaluator.add(item.annotations, answer, item.width, item.height)
-    return evaluator.compute().values["map50"]
-
-
-def test_our_instance_segmenter_learns_eight_pictures_by_heart(make_version) -> None:
+def test_our_instance_segmenter_learns_eight_pictures_by_heart(make_version, learn_by_heart) -> None:
     torch.manual_seed(0)
-    assert learn_by_heart(CspInstances(3, 64, 64), make_version("instance", width=64, height=64), steps=40) > 0.9
+    version = make_version("instance", width=64, height=64)
+    assert learn_by_heart("instance", CspInstances(3, 64, 64), version, make_instance_task(version), steps=40) > 0.9
