@@ -8,28 +8,24 @@ import { Button, buttonClass } from "../../ui/button";
 import { Dialog } from "../../ui/dialog";
 import { NameField, TextField } from "../../ui/field";
 import { countOf } from "../../ui/format";
-import { ErrorNotice, Notice } from "../../ui/notice";
+import { Notice } from "../../ui/notice";
 import { ConversionReport } from "./conversion-report";
-import { FilesDrop } from "./files-drop";
 import { checkName, splitCategories, suggestName } from "./naming";
-import { SecondsField } from "./seconds-field";
 import { Sending } from "./sending";
+import { UploadForm, useChosenFiles } from "./upload-form";
 import { useUpload } from "./use-upload";
-import { isVideo, readSeconds } from "./videos";
 
 /** Makes a dataset of pictures, of frames of videos, or of a zip with labels, and shows what became of every file. */
 export function CreateDataset({ taken, onClose }: { taken: readonly string[]; onClose: () => void }) {
-  const [files, setFiles] = useState<readonly File[]>([]);
+  const chosen = useChosenFiles();
+  const { files, everyS } = chosen;
   const [typed, setTyped] = useState<string | null>(null);
   const [categories, setCategories] = useState("");
-  const [seconds, setSeconds] = useState("1");
   const { step, send, stop } = useUpload<Upload>();
   const name = typed ?? suggestName(files, taken);
   const refresh = useRefreshDataset(name);
   const wrong = name ? checkName(name, taken) : undefined;
-  const hasVideo = files.some(isVideo);
-  const everyS = hasVideo ? readSeconds(seconds) : null;
-  const ready = files.length > 0 && name && !wrong && !(hasVideo && everyS === null);
+  const isNamed = name !== "" && !wrong;
   const upload = () => {
     const wanted = { categories: splitCategories(categories), everyS, files };
     void send((onShare) => uploadDataset(name, wanted, onShare)).then(refresh);
@@ -40,21 +36,14 @@ export function CreateDataset({ taken, onClose }: { taken: readonly string[]; on
     return <Sending title="New dataset" share={step.share} count={files.length} onStop={stop} onClose={onClose} />;
   }
   return (
-    <Dialog
+    <UploadForm
       title="New dataset"
+      chosen={chosen}
+      ready={isNamed}
+      error={step.error}
+      onUpload={upload}
       onClose={onClose}
-      actions={
-        <>
-          <Button onClick={onClose}>Cancel</Button>
-          <Button kind="primary" icon="upload" disabled={!ready} onClick={upload}>
-            {files.length > 0 ? `Upload ${countOf(files.length, "file")}` : "Upload"}
-          </Button>
-        </>
-      }
     >
-      {step.error !== undefined && <ErrorNotice error={step.error} />}
-      <FilesDrop files={files} onChange={setFiles} />
-      {hasVideo && <SecondsField value={seconds} onChange={setSeconds} />}
       <NameField
         label="Name"
         value={name}
@@ -69,7 +58,7 @@ export function CreateDataset({ taken, onClose }: { taken: readonly string[]; on
         hint="What you will label, with commas between; a zip with labels brings its own. You can add more at any time."
         onChange={(event) => setCategories(event.target.value)}
       />
-    </Dialog>
+    </UploadForm>
   );
 }
 
