@@ -10,8 +10,9 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
+from sightline.api.problems import answer_nobody
 from sightline.core.errors import HTTP_STATUS, SightlineError, find_by_head
-from sightline.serving.http.problems import CLIENT_CLOSED_REQUEST, INTERNAL_ERROR, find_retry_headers
+from sightline.serving.http.problems import INTERNAL_ERROR, find_retry_headers
 
 PREFIX = "/api"
 NO_TOKEN = "Failed to parse token."
@@ -72,11 +73,6 @@ def answer_status(request: Request, error: Exception) -> Response:
     if error.status_code == HTTPStatus.NOT_FOUND:
         return make_fault(HTTPStatus.NOT_FOUND, NOT_FOUND, "NotFoundException")
     return make_fault(error.status_code, str(error.detail), headers=dict(error.headers or {}))
-
-
-def answer_nobody(request: Request, error: Exception) -> Response:
-    """A client that hung up."""
-    return Response(status_code=CLIENT_CLOSED_REQUEST)
 
 
 def answer_failure(request: Request, error: Exception) -> Response:
