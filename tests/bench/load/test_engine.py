@@ -83,16 +83,25 @@ def test_an_open_loop_offers_its_rate_whatever_the_server_does() -> None:
     assert len(result.late_ms) == planned
 
 
+def longest_silence(result: GeneratorResult) -> tuple[float, float]:
+    """The longest time in which no request of a run ended, from and to, in seconds of its clock."""
+    ends = np.sort(np.array(result.planned_s) + np.array(result.latency_ms) / 1e3)
+    last = int(np.argmax(np.diff(ends)))
+    return float(ends[last]), float(ends[last + 1])
+
+
 def test_a_stall_is_in_the_latency_of_every_request_that_was_due_meanwhile() -> None:
     """No coordinated omission: what a closed loop sees as one slow answer, an open loop sees as often as users would."""
     stall_s = 0.4
     ends: list[float] = []
+    asked_at: list[float] = []
     lock = threading.Lock()
 
     def stall_once(asked: Asked) -> bytes:
         with lock:
+            asked_at.append(time.perf_counter())
             if asked.number == 20:
-                ends.append(time.perf_counter() + stall_s)
+                ends.append(asked_at[-1] + stall_s)
             end = ends[0] if ends else 0.0
         wait(max(0.0, end - time.perf_counter()))
         return write_answer()
@@ -100,20 +109,21 @@ def test_a_stall_is_in_the_latency_of_every_request_that_was_due_meanwhile() -> 
     with serve_script(stall_once) as server:
         result = run(server, rate_per_s=200.0, duration_s=1.0, warm_up_s=0.0, max_in_flight=4)
     assert len(result.status) == len(result.planned_s) and set(result.status) == {200}
-    order = np.argsort(result.planned_s)
-    planned, latency_s = np.array(result.planned_s)[order], np.array(result.latency_ms)[order] / 1e3
-    first = int(np.argmax(latency_s > stall_s * 0.9))
-    stall_end = planned[first] + stall_s
-    # A request that left beside the one that stalls may still have been answered.
-    meanwhile = (planned >= planned[first] + 0.02) & (planned < stall_end - 0.02)
-    assert meanwhile.sum() > 0.6 * 200 * stall_s
-    assert (latency_s[meanwhile] >= stall_end - planned[meanwhile] - 0.005).all()
+    # A busy machine may stall everything for longer than the server does; what was due meanwhile is counted alike.
+    begin, end = longest_silence(result)
+    assert end - begin > stall_s * 0.8
+    planned, latency_s = np.array(result.planned_s), np.array(result.latency_ms) / 1e3
+    meanwhile = (planned > begin) & (planned < end)
+    assert meanwhile.sum() > 0.6 * 200 * (end - begin)
+    assert (planned + latency_s)[meanwhile].min() >= end - 1e-9
     assert result.max_backlog >= meanwhile.sum() - 4 - 1
 
     ends.clear()
+    asked_at.clear()
     with serve_script(stall_once) as server:
         closed = run(server, clients=1, duration_s=1.0, warm_up_s=0.0)
-    assert sum(ms > stall_s * 900 for ms in closed.latency_ms) == 1  # 0.9 of the stall, in ms
+    assert max(closed.latency_ms) >= stall_s * 1e3
+    assert sum(at < ends[0] for at in asked_at) == 20 + 1  # nothing was sent after the one that stalled
 
 
 def test_refusals_are_counted_by_status_and_the_loop_goes_on() -> None:
