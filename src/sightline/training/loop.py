@@ -17,13 +17,14 @@ from torch import Tensor, nn
 from sightline.core.errors import InvalidInput
 from sightline.core.progress import OnProgress, ProgressEvent
 from sightline.metrics.evaluator import TaskMetrics
-from sightline.models.network import Network, normalise_images
+from sightline.models.network import Network
 from sightline.training.arithmetic import Arithmetic
 from sightline.training.average import WeightAverage
 from sightline.training.budget import Budget, BudgetMeter
 from sightline.training.checkpoint import TrainingState, read_checkpoint, restore_checkpoint, write_checkpoint
 from sightline.training.curve import Curve, CurvePoint
 from sightline.training.folder import CHECKPOINT_NAME, CURVE_NAME
+from sightline.training.gradients import GradientComputer
 from sightline.training.optimisers import build_optimiser, set_learning_rate
 from sightline.training.recipe import Recipe
 from sightline.training.sample_processes import ForkedBatches, choose_processes
@@ -70,6 +71,7 @@ class TrainingLoop:
         self.arithmetic, self.validate = arithmetic, validate
         self.average = WeightAverage(self.network, recipe.average_decay)
         self.optimiser = build_optimiser(self.network, recipe)
+        self.gradients = GradientComputer(self.network, task, arithmetic)
         self.state = TrainingState(recipe_id=recipe_id)
         self.best: dict[str, Tensor] | None = None
         self._sums: dict[str, float] = {}
@@ -146,19 +148,13 @@ class TrainingLoop:
         rate = recipe.learning_rate * learning_rate_factor(recipe.schedule, progress, recipe.warm_up, recipe.final_rate)
         set_learning_rate(self.optimiser, rate)
         torch.manual_seed(recipe.seed * 1_000_003 + step)  # dropout and the like: nothing to keep in a checkpoint
-        batch = batch.to(self.arithmetic.device)
-        images = normalise_images(batch.blend(), self.network.input_spec)
-        images = images.contiguous(memory_format=self.arithmetic.memory_format)
-        with self.arithmetic.autocast():
-            parts = self.task.compute_loss(self.network, images, batch.targets)
-        loss = torch.stack([part.float() for part in parts.values()]).sum()
-        self.optimiser.zero_grad()
-        loss.backward()
+        parts = self.gradients.compute(batch)
         # A step with a gradient that is not finite would ruin the weights, their average and the next checkpoint.
         largest = recipe.clip_norm if recipe.clip_norm > 0 else math.inf
         norm = nn.utils.clip_grad_norm_(self.network.parameters(), largest, foreach=True)
         # Read together and before the step: to read is to wait for a GPU, which can then step while the next batch is fetched.
-        loss_now, norm_now, *parts_now = torch.stack([loss, norm, *(part.detach().float() for part in parts.values())]).tolist()
+        norm_now, *parts_now = torch.stack([norm, *parts.values()]).tolist()
+        loss_now = sum(parts_now)
         if not (math.isfinite(loss_now) and math.isfinite(norm_now)):
             what = f"the loss is {loss_now} and its gradient's norm {norm_now} at step {step + 1}"
             raise DivergedLoss(f"{what}; train anew with a lower learning_rate than {recipe.learning_rate}")
