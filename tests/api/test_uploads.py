@@ -201,7 +201,7 @@ def test_a_client_that_hangs_up_while_it_sends_leaves_nothing(
     wait_until(lambda: any(workspace.root.glob(f"{uploads.PREFIX}*/upload/0.png")))
     client.close()
     wait_until(lambda: not list_left(workspace))
-    assert httpx.get(running.url, trust_env=False).status_code == 401
+    assert httpx.get(running.url, trust_env=False, timeout=60).status_code == 401
     assert "Traceback" not in caplog.text and "Exception" not in caplog.text  # it is nobody's fault
 
 
@@ -223,9 +223,16 @@ def test_a_client_that_hangs_up_during_the_import_ends_it(
     assert "Traceback" not in caplog.text
 
 
-def test_an_import_ends_with_the_server(workspace: Workspace, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+TIDIES_UP = "signal.signal(signal.SIGTERM, lambda *_: (time.sleep(1), os._exit(0)))"
+
+
+@pytest.mark.parametrize("before", ["", TIDIES_UP], ids=["at once", "after a second"])
+def test_an_import_ends_with_the_server(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, before: str
+) -> None:
     started = tmp_path / "started"
-    code = f"import os, pathlib, time; pathlib.Path({str(started)!r}).write_text(str(os.getpid())); time.sleep(600)"
+    begun = f"pathlib.Path({str(started)!r}).write_text(str(os.getpid()))"
+    code = f"import os, pathlib, signal, time\n{before}\n{begun}\ntime.sleep(600)"
     monkeypatch.setattr(uploads, "COMMAND", (sys.executable, "-c", code))
     monkeypatch.setattr(listening, "SHUTDOWN_GRACE_S", 1)
     body = FORM + b"\r\n--b--\r\n"

@@ -10,7 +10,7 @@ import os
 import shutil
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -200,11 +200,24 @@ async def wait_until_gone(request: Request) -> None:
 
 
 async def stop(process: asyncio.subprocess.Process, ending: asyncio.Task[Any]) -> None:
-    """Have a process end that may still run, and wait for it."""
+    """Have a process end that may still run, and wait for it: also where the server ends, which cancels every task."""
     if process.returncode is None:
         process.terminate()
-        with suppress(TimeoutError):
-            await asyncio.wait_for(asyncio.shield(ending), ENDING_S)
+        await wait_for_end(process, ENDING_S)
     if process.returncode is None:
         process.kill()
+        await wait_for_end(process)
     await ending
+
+
+async def wait_for_end(process: asyncio.subprocess.Process, seconds: float | None = None) -> None:
+    """Wait for the end of a process, so long at most; being cancelled does not shorten it."""
+    until_s = None if seconds is None else asyncio.get_running_loop().time() + seconds
+    while process.returncode is None:
+        try:
+            async with asyncio.timeout_at(until_s):
+                await process.wait()
+        except asyncio.CancelledError:
+            continue
+        except TimeoutError:
+            return
