@@ -1,14 +1,16 @@
 """The engine in this process, against servers that answer as each test writes."""
 
 import errno
+import socket
 import threading
 import time
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
-from scripted_server import HANG_UP, Asked, ScriptedServer, serve_script, write_answer
+from scripted_server import HANG_UP, Asked, serve_script, write_answer
 
 from sightline.bench.load import engine
 from sightline.bench.load.connections import Connection
@@ -16,9 +18,44 @@ from sightline.bench.load.engine import LoadEngine
 from sightline.bench.load.records import GeneratorJob, GeneratorResult
 
 BODY = b"p" * 5000
+LONGEST_STEP_S = 0.05
 
 
-def run(server: ScriptedServer, body: bytes = BODY, bodies: int = 1, **job: Any) -> GeneratorResult:
+class PatientClock:
+    """The time of the engine and of the servers here; while this machine does something else, it all but stands still."""
+
+    def __init__(self) -> None:
+        self.now_s = 0.0
+        self._read_s = time.perf_counter()
+
+    def perf_counter(self) -> float:
+        """Seconds; read by the engine's thread only, and more often than its longest step."""
+        read_s = time.perf_counter()
+        self.now_s += min(read_s - self._read_s, LONGEST_STEP_S)
+        self._read_s = read_s
+        return self.now_s
+
+    def process_time(self) -> float:
+        return time.process_time()
+
+    def wait(self, seconds: float) -> None:
+        """Let the time of a slow server pass: by the engine's readings, and by the machine's clock too."""
+        end_s = self.now_s + seconds
+        threading.Event().wait(seconds)
+        while self.now_s < end_s:
+            threading.Event().wait(0.002)
+
+
+CLOCK = PatientClock()
+
+
+@pytest.fixture(autouse=True)
+def patient_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine, "time", CLOCK)
+    monkeypatch.setattr(engine, "LONGEST_WAIT_S", LONGEST_STEP_S / 4)
+
+
+def run(server: Any, body: bytes = BODY, bodies: int = 1, **job: Any) -> GeneratorResult:
     settings = {"duration_s": 0.3, "warm_up_s": 0.05, "drain_s": 5.0, "max_in_flight": 64, "seed": 1} | job
     requests = [
         b"POST /%d HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % (index, len(body)) + body for index in range(bodies)
@@ -31,13 +68,8 @@ def run(server: ScriptedServer, body: bytes = BODY, bodies: int = 1, **job: Any)
     return result
 
 
-def wait(seconds: float) -> None:
-    """Let the time of a slow server pass."""
-    threading.Event().wait(seconds)
-
-
 def answer_slowly(asked: Asked) -> bytes:
-    wait(0.02)
+    CLOCK.wait(0.02)
     return write_answer()
 
 
@@ -56,20 +88,20 @@ def run_unanswered(**job: Any) -> GeneratorResult:
 
 
 def test_a_closed_loop_keeps_its_connections_and_sees_the_server_s_delay() -> None:
+    begun_s = CLOCK.now_s
     with serve_script(answer_slowly) as server:
         result = run(server, clients=4)
     assert result.connections_opened == server.connections == 4
     assert set(result.status) == {200}
-    latency = np.array(result.latency_ms)
-    assert latency.min() >= 20.0
-    assert np.median(latency) < 200.0  # of a machine that does other things too
-    assert len(latency) >= 4
+    assert min(result.latency_ms) >= 20.0
+    assert len(result.latency_ms) >= 4
+    assert sum(result.latency_ms) <= 4 * (CLOCK.now_s - begun_s) * 1e3  # each of the four waited for one answer at a time
     assert all(asked.body == BODY for asked in server.asked)
 
 
 def test_requests_are_sent_in_turn() -> None:
     with serve_script(lambda _: write_answer()) as server:
-        run(server, clients=1, bodies=3, duration_s=0.1)
+        run(server, clients=1, bodies=3)
     paths = [asked.path for asked in server.asked]
     assert paths[:7] == ["/0", "/1", "/2", "/0", "/1", "/2", "/0"]
 
@@ -99,24 +131,23 @@ def test_a_stall_is_in_the_latency_of_every_request_that_was_due_meanwhile() -> 
 
     def stall_once(asked: Asked) -> bytes:
         with lock:
-            asked_at.append(time.perf_counter())
+            asked_at.append(CLOCK.now_s)
             if asked.number == 20:
                 ends.append(asked_at[-1] + stall_s)
             end = ends[0] if ends else 0.0
-        wait(max(0.0, end - time.perf_counter()))
+        CLOCK.wait(max(0.0, end - CLOCK.now_s))
         return write_answer()
 
     with serve_script(stall_once) as server:
         result = run(server, rate_per_s=200.0, duration_s=1.0, warm_up_s=0.0, max_in_flight=4)
     assert len(result.status) == len(result.planned_s) and set(result.status) == {200}
-    # A busy machine may stall everything for longer than the server does; what was due meanwhile is counted alike.
     begin, end = longest_silence(result)
     assert end - begin > stall_s * 0.8
     planned, latency_s = np.array(result.planned_s), np.array(result.latency_ms) / 1e3
     meanwhile = (planned > begin) & (planned < end)
     assert meanwhile.sum() > 0.6 * 200 * (end - begin)
     assert (planned + latency_s)[meanwhile].min() >= end - 1e-9
-    assert result.max_backlog >= meanwhile.sum() - 4 - 1
+    assert result.max_backlog >= meanwhile.sum() - 2 * 4  # each of the connections took one at the begin, and one at the end
 
     ends.clear()
     asked_at.clear()
@@ -213,7 +244,7 @@ def test_a_server_that_hangs_in_the_warm_up_leaves_every_client_of_a_closed_loop
 
 def test_a_closed_loop_counts_an_answer_that_took_longer_than_the_measured_time() -> None:
     def answer_late(asked: Asked) -> bytes:
-        wait(0.6)
+        CLOCK.wait(0.6)
         return write_answer()
 
     with serve_script(answer_late) as server:
@@ -229,9 +260,9 @@ def test_a_closed_loop_leaves_out_what_began_in_the_warm_up_and_ended_in_time() 
 
 
 def test_nobody_at_the_port_is_all_broken_and_no_busy_loop() -> None:
-    with serve_script(lambda _: write_answer()) as server:
-        pass
-    result = run(server, clients=2)
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))  # and does not listen
+        result = run(SimpleNamespace(port=nobody.getsockname()[1]), clients=2)
     assert set(result.status) == {0} and len(result.status) <= 2 * (0.3 / 0.05 + 2)
 
 

@@ -27,6 +27,7 @@ from sightline.bench.load.tables import build_load_table, describe_load, format_
 from sightline.bench.load.target import Target
 from sightline.core.errors import Conflict, Exhausted, InvalidInput, NotFound
 from sightline.core.percentiles import FEW_MEANING
+from sightline.core.progress import ProgressEvent
 
 PICTURES = [b"a" * 100, b"b" * 5000]
 FACTS = PictureFacts(
@@ -42,8 +43,36 @@ def answer(asked: Asked) -> bytes:
         return write_answer(200, json.dumps(METADATA).encode())
     if asked.method != "POST":
         return write_answer(404)
+    AT_ONCE.begin()
     threading.Event().wait(0.01)
+    AT_ONCE.end()
     return write_answer(503, b"<b>full</b>") if asked.number % 5 == 0 else write_answer()
+
+
+class AtOnce:
+    """How many pictures the server had at once, at most, before each point of the plan and after the last."""
+
+    def __init__(self) -> None:
+        self.most: list[int] = []
+        self._lock = threading.Lock()
+        self._now = self._most_now = 0
+
+    def begin(self) -> None:
+        with self._lock:
+            self._now += 1
+            self._most_now = max(self._now, self._most_now)
+
+    def end(self) -> None:
+        with self._lock:
+            self._now -= 1
+
+    def note(self, event: ProgressEvent) -> None:
+        with self._lock:
+            self.most.append(self._most_now)
+            self._most_now = 0
+
+
+AT_ONCE = AtOnce()
 
 
 @pytest.fixture(scope="module")
@@ -54,19 +83,21 @@ def server() -> Iterator[ScriptedServer]:
 
 @pytest.fixture(scope="module")
 def content(server: ScriptedServer) -> LoadContent:
-    plan = LoadPlan(clients=(1, 4), rates=("50%", "80"), duration_s=0.6, warm_up_s=0.1, processes=2)
-    return measure_load(server.url, "m", PICTURES, FACTS, plan=plan, protocol="v2", seed=3)
+    plan = LoadPlan(clients=(1, 4), rates=("50%", "80"), duration_s=1.2, warm_up_s=0.1, processes=2)
+    return measure_load(server.url, "m", PICTURES, FACTS, plan=plan, protocol="v2", seed=3, on_progress=AT_ONCE.note)
 
 
 def test_closed_loops_come_first_and_shares_are_of_the_best_of_them(content: LoadContent) -> None:
     one, four, half, eighty = content.points
     assert (one.clients, four.clients) == (1, 4)
-    assert one.answered is not None and 10.0 <= one.answered.p50 < 200.0
-    assert four.answered_per_s > 1.5 * one.answered_per_s
+    assert one.answered is not None and one.answered.p50 >= 10.0
+    assert one.answered.p50 * one.answered.count / 2 < (1.2 + content.plan.drain_s) * 1e3  # one waits for one answer at a time
+    _, most_of_one, most_of_four, _, _ = AT_ONCE.most
+    assert most_of_one == 1 < most_of_four <= 4
     assert one.connections_opened == 1 and four.connections_opened == 4
-    expected = 0.5 * four.answered_per_s * 0.6
+    expected = 0.5 * max(one.answered_per_s, four.answered_per_s) * 1.2  # four's, unless this machine slept meanwhile
     assert half.planned == pytest.approx(expected, abs=5 * expected**0.5)
-    assert eighty.planned == pytest.approx(48, abs=5 * 48**0.5)
+    assert eighty.planned == pytest.approx(96, abs=5 * 96**0.5)
     assert (one.generator.processes, four.generator.processes) == (1, 2)  # one client cannot be shared
 
 
@@ -167,11 +198,11 @@ def test_percentiles_of_too_few_answers_are_marked(content: LoadContent) -> None
 
 
 def test_a_point_shorter_than_every_answer_is_told(content: LoadContent) -> None:
-    slow = msgspec.structs.replace(content.points[0], quantiles_ms=(600.1, 700.0))
+    slow = msgspec.structs.replace(content.points[0], quantiles_ms=(1200.1, 1300.0))
     late = msgspec.structs.replace(content.points[2], quantiles_ms=slow.quantiles_ms)  # an open loop may lag for other reasons
     changed = msgspec.structs.replace(content, points=(slow, content.points[1], late))
     (line,) = [line for line in list_warnings(changed) if "began and ended" in line]
-    assert line == "1 client: no request both began and ended in the 0.6 s measured; make the points longer"
+    assert line == "1 client: no request both began and ended in the 1.2 s measured; make the points longer"
 
 
 def test_pages_without_numbers_are_made_too(content: LoadContent) -> None:
