@@ -10,7 +10,7 @@ from stream_fakes import GRAYS, LIMITS, Stage, run_streams, write_sound, write_v
 from waiting import DEADLINE_S
 
 from sightline.core.errors import InvalidInput
-from sightline.serving.streams.manager import StreamManager
+from sightline.serving.streams.manager import StreamLimits, StreamManager
 
 
 @pytest.fixture
@@ -39,9 +39,15 @@ def managers() -> list[StreamManager]:
 
 
 @pytest.fixture
-def url(stage: Stage, videos: Path, managers: list[StreamManager]) -> Iterator[str]:
+def limits() -> StreamLimits:
+    """Of the server; a test may set others."""
+    return LIMITS
+
+
+@pytest.fixture
+def url(stage: Stage, videos: Path, managers: list[StreamManager], limits: StreamLimits) -> Iterator[str]:
     def make(service: Any) -> StreamManager:
-        managers.append(StreamManager(service, folder=videos, check_url=allow_loopback, limits=LIMITS))
+        managers.append(StreamManager(service, folder=videos, check_url=allow_loopback, limits=limits))
         return managers[0]
 
     with run_streams(stage, make) as url:

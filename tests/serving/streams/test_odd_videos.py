@@ -101,8 +101,8 @@ def test_packets_that_an_edit_list_spares_the_decoder_are_not_missed(tmp_path: P
 def test_large_frames_that_wait_fit_into_the_memory_however_many_may_wait(tmp_path: Path) -> None:
     path = write_video(tmp_path / "a.mp4", [0] * 36, size=(4096, 2304))  # 14 MB each: 32 take 450
     with decode(path, max_waiting_frames=32, memory_bytes=500 << 20) as (process, hear):
-        messages = [hear()[0], hear()[0]]
-        while messages[-1].counts.waiting != messages[-2].counts.waiting if len(messages) > 2 else True:
+        messages = [hear()[0] for _ in range(4)]
+        while len({message.counts.waiting for message in messages[-3:]}) > 1:
             messages.append(hear()[0])  # word of progress, until nothing more is decoded
         assert 4 < messages[-1].counts.waiting < 10
         process.ask(36)

@@ -26,7 +26,7 @@ def test_frames_beyond_the_rate_of_a_key_are_dropped_and_leave_a_token_for_its_r
     client: httpx.Client, stage: Stage
 ) -> None:
     quota = limit(stage, bucket=TokenBucket(0.001, burst=3))
-    view = wait_for(client, start(client, realtime=True), "ended")
+    view = wait_for(client, start(client, realtime=True, drop="none"), "ended")
     assert view["statistics"]["frames_analysed"] == 2
     assert view["statistics"]["frames_dropped"] == {"limit": len(GRAYS) - 2}
     assert not quota.enter_frame()
@@ -38,7 +38,7 @@ def test_a_frame_counts_among_what_its_key_runs_at_once(client: httpx.Client, st
     quota = limit(stage, max_concurrent=1)
     quota.spend()
     quota.begin()
-    stream = start(client, realtime=True)
+    stream = start(client, realtime=True, drop="none")
     view = wait_for(client, stream, "ended")
     assert view["statistics"]["frames_dropped"] == {"limit": len(GRAYS)}
     quota.leave()

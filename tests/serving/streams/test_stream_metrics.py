@@ -26,7 +26,7 @@ def test_streams_are_counted_by_model_while_they_run_and_when_they_are_forgotten
     assert not any(read_all().values())
     with run_streams(stage, make) as url, httpx.Client(base_url=url, trust_env=False, timeout=DEADLINE_S) as client:
         stage.scheduler.refusals = [QueueFull("full", 1.0)]
-        ended = start(client, realtime=True)
+        ended = start(client, realtime=True, drop="none")
         wait_for(client, ended, "ended")
         wait_for(client, start(client, {"file": "broken.mp4"}), "failed")
         running = start(client, loop=True)

@@ -154,7 +154,7 @@ def test_models_that_do_not_annotate_have_no_streams(client: httpx.Client, stage
 
 
 def test_without_the_operators_word_there_are_uploads_only(stage: Stage) -> None:
-    with run_streams(stage, StreamManager) as url, httpx.Client(base_url=url, trust_env=False) as client:
+    with run_streams(stage, StreamManager) as url, httpx.Client(base_url=url, trust_env=False, timeout=60) as client:
         for source in ({"file": "a.mp4"}, {"url": "http://127.0.0.1/"}):
             answer = client.post("/v2/streams", json={"model": "brightness", "source": source})
             assert answer.status_code == 422 and "--" in answer.json()["detail"]
