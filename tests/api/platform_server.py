@@ -13,7 +13,6 @@ from sightline.api.people import Person, set_person
 from sightline.api.server import listen, make_server
 from sightline.api.session import Session
 from sightline.serving.http.connections.edge import Edge
-from sightline.serving.http.connections.rules import ConnectionLimits
 from sightline.store.users import Role
 
 START_TIMEOUT_S = 30
@@ -42,14 +41,14 @@ def run_app(
     make: Callable[[Session], ASGIApp],
     on_end: Callable[[], None] = lambda: None,
     *,
-    limits: ConnectionLimits | None = None,
+    edge: Edge | None = None,
     tls: ssl.SSLContext | None = None,
 ) -> Iterator[Running]:
     """Serve an application on a free port for as long as a block of code needs it."""
     listener = listen("127.0.0.1", 0)
     session = Session(port=listener.getsockname()[1], author="ada", scheme="http" if tls is None else "https")
     ready = threading.Event()
-    server = make_server(make(session), ready.set, on_end, edge=None if limits is None else Edge(limits), tls=tls)
+    server = make_server(make(session), ready.set, on_end, edge=edge, tls=tls)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
     try:

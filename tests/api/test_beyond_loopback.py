@@ -11,6 +11,7 @@ from pathlib import Path
 import httpx
 import msgspec
 import pytest
+from http_server import HeldEdge
 from platform_server import Running, run_app
 from starlette.types import ASGIApp
 from tls_certificates import make_certificate
@@ -22,10 +23,12 @@ from sightline.api.reach import Reach
 from sightline.api.server import make_platform, open_parts
 from sightline.api.session import Session
 from sightline.core.workspace import Workspace
+from sightline.serving.http.connections.edge import Edge
 from sightline.serving.http.tls import make_tls_context
 
 PASSWORD = "correct horse"
-IMPATIENT = msgspec.structs.replace(Reach().limits, header_timeout_s=0.5, max_connections_per_address=4)
+FEW = msgspec.structs.replace(Reach().limits, max_connections_per_address=4)
+IMPATIENT = msgspec.structs.replace(FEW, header_timeout_s=0.5)
 needs_openssl = pytest.mark.skipif(shutil.which("openssl") is None, reason="the openssl command makes the certificates")
 
 
@@ -81,7 +84,7 @@ def test_handshakes_that_do_not_come_are_ended_and_keep_nobody_out(parts: Parts,
     trusted = ssl.create_default_context(cafile=certificate)
     tls = make_tls_context(certificate, key)
     with (
-        run_app(lambda session: make_platform(parts, session), tls=tls, limits=IMPATIENT) as running,
+        run_app(lambda session: make_platform(parts, session), tls=tls, edge=Edge(IMPATIENT)) as running,
         ExitStack() as stack,
     ):
         silent = [stack.enter_context(closing(connect(running))) for _ in range(IMPATIENT.max_connections_per_address)]
@@ -122,20 +125,23 @@ def test_behind_a_proxy_its_name_is_ours_and_none_of_its_headers_is_believed(par
 
 
 def test_heads_that_do_not_come_to_an_end_are_ended(parts: Parts) -> None:
-    with run_app(lambda session: make_platform(parts, session), limits=IMPATIENT) as running, ExitStack() as stack:
+    edge = HeldEdge(IMPATIENT)
+    with run_app(lambda session: make_platform(parts, session), edge=edge) as running, ExitStack() as stack:
         begin = time.monotonic()
         silent, slow = (stack.enter_context(closing(connect(running))) for _ in range(2))
         slow.sendall(b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nX-A: b")
+        wait_until(lambda: (edge.count("idle"), edge.count("head")) == (1, 1))
+        edge.let_go()
         assert wait_until_closed(silent) == b""
         assert wait_until_closed(slow).startswith(b"HTTP/1.1 408 ")
         assert time.monotonic() - begin < 25  # of a head that would never come
 
 
 def test_one_address_takes_its_share_and_no_more(parts: Parts) -> None:
-    with run_app(lambda session: make_platform(parts, session), limits=IMPATIENT) as running, ExitStack() as stack:
-        for _ in range(IMPATIENT.max_connections_per_address):
+    with run_app(lambda session: make_platform(parts, session), edge=Edge(FEW)) as running, ExitStack() as stack:
+        for _ in range(FEW.max_connections_per_address):
             stack.enter_context(closing(connect(running))).sendall(b"GET / HT")
-        wait_until(lambda: len(running.server.server_state.connections) == IMPATIENT.max_connections_per_address)
+        wait_until(lambda: len(running.server.server_state.connections) == FEW.max_connections_per_address)
         with closing(connect(running)) as one_more:
             assert wait_until_closed(one_more).startswith(b"HTTP/1.1 503 ")
 

@@ -4,7 +4,17 @@ import threading
 
 import pytest
 from echo_app import EchoApp
-from http_server import ask_raw, body_of, check_refusal, connect, drip_until_ended, read_answer, read_to_end, serve_app
+from http_server import (
+    HeldEdge,
+    ask_raw,
+    body_of,
+    check_refusal,
+    connect,
+    drip_until_ended,
+    read_answer,
+    read_to_end,
+    serve_app,
+)
 from waiting import wait_until
 
 from sightline.serving.http.connections import exchange
@@ -62,8 +72,9 @@ def test_a_piece_is_counted_until_an_application_that_lets_go_asks_for_the_next(
 def test_what_came_fast_does_not_let_the_rest_drip(app: EchoApp) -> None:
     limits = ConnectionLimits(body_grace_s=0.2, min_body_bytes_per_s=1000)
     with serve_app(app, Edge(limits)) as port, connect(port) as connection:
-        connection.sendall(POST + b"Content-Length: 200000\r\n\r\n" + b"x" * 100_000)  # 100 s worth of the least rate
-        connection.settimeout(5)
+        connection.sendall(
+            POST + b"Content-Length: 200000\r\n\r\n" + b"x" * 100_000
+        )  # 100 s worth of the least rate: none reads so long
         check_refusal(drip_until_ended(connection, b"x", every_s=0.05), 408)
 
 
@@ -85,10 +96,11 @@ def test_the_next_request_waits_until_the_answer_before_it_is_read(app: EchoApp)
 
 
 def test_a_client_that_sends_requests_and_reads_no_answer_is_cut_off(app: EchoApp) -> None:
-    edge = Edge(FAST)
+    edge = HeldEdge(FAST)
     with serve_app(app, edge) as port, connect(port) as connection:
         connection.sendall(LARGE * 3)
         wait_until(lambda: bool(app.seen))
+        edge.let_go()
         wait_until(lambda: not edge.connections)
         assert app.seen == ["/large"]
 

@@ -26,14 +26,14 @@ def test_requests_over_tls_are_served(tmp_path: Path) -> None:
     context = make_tls_context(certificate, key)
     with serve_app(greet, ssl_context_factory=lambda config, default: context) as port:
         trust = ssl.create_default_context(cafile=certificate)
-        with httpx.Client(verify=trust, trust_env=False) as client:
+        with httpx.Client(verify=trust, trust_env=False, timeout=60) as client:
             assert client.get(f"https://127.0.0.1:{port}/").text == "https"
         old = ssl.create_default_context(cafile=certificate)
         old.maximum_version = ssl.TLSVersion.TLSv1_2
-        with httpx.Client(verify=old, trust_env=False) as client:
+        with httpx.Client(verify=old, trust_env=False, timeout=60) as client:
             assert client.get(f"https://localhost:{port}/").text == "https"
         with pytest.raises(httpx.TransportError):
-            httpx.get(f"http://127.0.0.1:{port}/", trust_env=False)
+            httpx.get(f"http://127.0.0.1:{port}/", trust_env=False, timeout=60)
 
 
 def test_only_clients_of_the_authority_are_served(tmp_path: Path) -> None:
@@ -42,10 +42,10 @@ def test_only_clients_of_the_authority_are_served(tmp_path: Path) -> None:
     context = make_tls_context(certificate, key, client_certificate)
     with serve_app(greet, ssl_context_factory=lambda config, default: context) as port:
         trust = ssl.create_default_context(cafile=certificate)
-        with httpx.Client(verify=trust, trust_env=False) as client, pytest.raises(httpx.TransportError):
+        with httpx.Client(verify=trust, trust_env=False, timeout=60) as client, pytest.raises(httpx.TransportError):
             client.get(f"https://127.0.0.1:{port}/")
         trust.load_cert_chain(client_certificate, client_key)
-        with httpx.Client(verify=trust, trust_env=False) as client:
+        with httpx.Client(verify=trust, trust_env=False, timeout=60) as client:
             assert client.get(f"https://127.0.0.1:{port}/").text == "https"
 
 

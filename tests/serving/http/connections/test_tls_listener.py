@@ -6,6 +6,7 @@ import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from echo_app import LifespanApp
@@ -33,6 +34,19 @@ def trust(files: tuple[Path, Path]) -> ssl.SSLContext:
     return ssl.create_default_context(cafile=files[0])
 
 
+class NotingEdge(Edge):
+    """Notes how many connections are counted as each comes."""
+
+    def __init__(self, limits: ConnectionLimits) -> None:
+        super().__init__(limits)
+        self.counted: list[int] = []
+
+    def admit(self, *given: Any) -> Any:
+        refusal = super().admit(*given)
+        self.counted.append(len(self.connections))
+        return refusal
+
+
 @contextmanager
 def serve_tls(edge: Edge, files: tuple[Path, Path]) -> Iterator[int]:
     with serve_as_we_do(LifespanApp(), edge, make_tls_context(*files)) as port:
@@ -46,13 +60,13 @@ def ask(port: int, trust: ssl.SSLContext) -> bytes:
 
 
 def test_a_handshake_that_does_not_come_ends_with_the_time_for_headers(files: tuple[Path, Path]) -> None:
-    edge = Edge(QUICK)
+    edge = NotingEdge(QUICK)
     with serve_tls(edge, files) as port, connect(port) as silent, connect(port) as slow:
         slow.sendall(b"\x16\x03\x01\x02\x00")  # how a handshake begins
-        wait_until(lambda: len(edge.connections) == 2)
         for connection in (silent, slow):
-            assert read_to_end(connection) == b""
+            assert read_all(connection) == b""
         wait_until(lambda: not edge.connections)
+    assert len(edge.counted) == 2 and min(edge.counted) >= 1
 
 
 @pytest.mark.parametrize("limits", [ConnectionLimits(max_connections=2), ConnectionLimits(max_connections_per_address=2)])

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from echo_app import EchoApp, LifespanApp
-from http_server import READ_TIMEOUT_S, ask_raw, connect, read_some, read_to_end, serve_app, serve_as_we_do
+from http_server import READ_TIMEOUT_S, HeldEdge, ask_raw, connect, read_some, read_to_end, serve_app, serve_as_we_do
 from waiting import wait_until
 
 from sightline.serving.http.connections.edge import Edge
@@ -32,12 +32,12 @@ def records() -> list[RequestRecord]:
 
 
 @pytest.fixture
-def edge(records: list[RequestRecord]) -> Edge:
-    return Edge(FAST, websocket_prefix="/v2/streams", observers=[records.append])
+def edge(records: list[RequestRecord]) -> HeldEdge:
+    return HeldEdge(FAST, websocket_prefix="/v2/streams", observers=[records.append])
 
 
 @pytest.fixture
-def port(edge: Edge) -> Iterator[int]:
+def port(edge: HeldEdge) -> Iterator[int]:
     with serve_app(EchoApp(), edge) as port:
         yield port
     assert not edge.connections
@@ -56,7 +56,7 @@ def port(edge: Edge) -> Iterator[int]:
     ],
 )
 def test_handshakes_that_the_library_does_not_take_are_refused_and_told_of(
-    port: int, edge: Edge, records: list[RequestRecord], sent: bytes, status: int
+    port: int, edge: HeldEdge, records: list[RequestRecord], sent: bytes, status: int
 ) -> None:
     assert ask_raw(port, sent).startswith(b"HTTP/1.1 %d " % status)
     assert edge.refusals == {status: 1}
@@ -69,11 +69,13 @@ def test_a_body_of_no_bytes_is_none(port: int) -> None:
         assert read_some(connection).startswith(b"HTTP/1.1 101 ")
 
 
-def test_a_handshake_that_nobody_ends_is_cut_off_and_an_open_websocket_is_not(port: int) -> None:
+def test_a_handshake_that_nobody_ends_is_cut_off_and_an_open_websocket_is_not(port: int, edge: HeldEdge) -> None:
     with connect(port) as opened, connect(port) as undecided:
         opened.sendall(make_head() + b"\r\n")
         assert read_some(opened).startswith(b"HTTP/1.1 101 ")
         undecided.sendall(make_head(b"/v2/streams/undecided") + b"\r\n")
+        wait_until(lambda: edge.count("websocket") == 2)
+        edge.let_go()
         with suppress(ConnectionResetError):
             assert read_to_end(undecided) == b""
         opened.sendall(b"\x81\x82\0\0\0\0hi")  # a masked text of two bytes, RFC 6455 §5.2
