@@ -152,5 +152,5 @@ def test_rows_of_a_batch_are_those_of_single_pictures_but_for_rounding(artifact:
                 np.testing.assert_allclose(array, one.raw[name], rtol=1e-5, atol=1e-6)
 
         list(pool.map(ask, range(THREADS * ROUNDS)))
-        statistics = httpx.get(f"{running.url}/v2/models/net/stats", trust_env=False).json()["model_stats"][0]
+        statistics = httpx.get(f"{running.url}/v2/models/net/stats", trust_env=False, timeout=60).json()["model_stats"][0]
     assert statistics["execution_count"] < statistics["inference_count"]

@@ -370,6 +370,7 @@ def test_a_client_that_hangs_up_takes_its_work_out_of_the_queue(gated: tuple[Run
             for _ in range(5):  # more than the queue holds: each leaves its place to the next
                 with pytest.raises(httpx.ReadTimeout):
                     impatient.post("/predict/parts", content=make_png())
+                wait_until(lambda: running.whole.scheduler.snapshot().waiting.get("parts", 0) == 0)
         wait_until(lambda: running.whole.scheduler.snapshot().waiting.get("parts", 0) == 0)
         model.gate.set()
         assert first.result().status_code == 200

@@ -269,15 +269,19 @@ def test_a_signal_ends_the_process_while_it_loads(repository: Path, halves: Path
     """After the model that is being opened, which takes long here, and with no word of being ready."""
     deploy_artifact(halves, "second", repository)
     code = (
-        "import sys, time\n"
+        "import sys, threading\n"
         "from sightline.cli.main import run\n"
         "from sightline.serving.inference.served_model import ServedModel\n"
-        "opened = ServedModel.open\n"
+        "from sightline.serving.server import InferenceServer\n"
+        "opened, begin_end, is_ending = ServedModel.open, InferenceServer.begin_end, threading.Event()\n"
         "def open_slowly(model):\n"
         "    print(model.name, file=sys.stderr, flush=True)\n"
-        "    time.sleep(1)\n"
+        "    assert is_ending.wait(30)\n"
         "    opened(model)\n"
-        "ServedModel.open = open_slowly\n"
+        "async def begin_and_tell(server):\n"
+        "    await begin_end(server)\n"
+        "    is_ending.set()\n"
+        "ServedModel.open, InferenceServer.begin_end = open_slowly, begin_and_tell\n"
         "run()\n"
     )
     assert "second" not in end_while_it_opens(repository, code)

@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import httpx
 import numpy as np
 import pytest
+from http_server import connect
 from waiting import wait_until
 from whole_server import run_server
 
@@ -91,10 +91,13 @@ def test_in_a_server_it_is_the_loop_and_not_the_slots(repository: Path) -> None:
         try:
             wait_until(lambda: running.whole.scheduler.waiting == 3)
             assert read_policies() == {("server", os.SCHED_OTHER), ("slot", os.SCHED_OTHER)}
-            with pytest.raises(httpx.ReadTimeout):
-                client.post("/predict/parts", content=picture, timeout=0.2)
+            with connect(running.port) as leaving:
+                leaving.sendall(
+                    b"POST /predict/parts HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % len(picture) + picture
+                )
+                wait_until(lambda: running.whole.scheduler.waiting == 4)
             wait_until(lambda: read_policies() == {("server", os.SCHED_BATCH), ("slot", os.SCHED_OTHER)})
         finally:
             gate.set()
         assert [answer.result().status_code for answer in answers] == [200] * 4
-        assert read_policies() == {("server", os.SCHED_OTHER), ("slot", os.SCHED_OTHER)}
+        wait_until(lambda: read_policies() == {("server", os.SCHED_OTHER), ("slot", os.SCHED_OTHER)})
