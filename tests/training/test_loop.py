@@ -32,7 +32,7 @@ class Scores:
         return TaskMetrics(primary_name="top1", values={"top1": self.scores.pop(0)}, per_category={})
 
 
-def make_loop(version: DatasetVersion, folder: Path, validate: Scores, **changes: object) -> TrainingLoop:
+def make_loop(version: DatasetVersion, folder: Path, validate: Scores | None, **changes: object) -> TrainingLoop:
     recipe = make_recipe("classification", **{"size": 32, "batch_size": 2, "log_every": 1, **changes})
     pictures = Pictures(version, ("train",), width=32, height=32, cache_bytes=1 << 20)
     torch.manual_seed(0)
@@ -56,6 +56,23 @@ def test_an_equal_validation_is_no_progress_to_be_patient_for(make_version, tmp_
     loop = make_loop(make_version("classification"), tmp_path, validate, budget="20it", validations=20, patience=3)
     loop.run(ignore_progress, never)
     assert (loop.state.spent.steps, loop.state.best_step) == (4, 4)
+
+
+def test_batches_in_parts_go_on_with_the_same_bits(make_version, tmp_path: Path) -> None:
+    version = make_version("classification")
+    settings = {"budget": "6it", "batch_size": 7, "micro_batch": 3, "augmentation": {"mixup": 1.0}}
+    whole, first, second = (make_loop(version, tmp_path / folder, None, **settings) for folder in ("whole", "parts", "parts"))
+    whole.run(ignore_progress, never)
+    first.run(ignore_progress, lambda: True)
+    assert first.state.spent.steps == 1
+    second.resume()
+    second.run(ignore_progress, never)
+    kept, resumed = (loop.optimiser.state_dict()["state"] for loop in (whole, second))
+    assert len(kept) == len(list(whole.network.parameters()))
+    for index, state in kept.items():
+        assert all(torch.equal(tensor, resumed[index][name]) for name, tensor in state.items())
+    for name, tensor in whole.network.state_dict().items():
+        assert torch.equal(tensor, second.network.state_dict()[name]), name
 
 
 class Clock:

@@ -188,12 +188,24 @@ def test_a_norm_that_would_see_one_value_refuses_single_pictures(
 ) -> None:
     version = make_version(task, splits={"train": 4})
     recipe = make_recipe(task, name, budget="1it", size=size, batch_size=1)
-    with pytest.raises(InvalidInput, match=r"at least 2 pictures a step at .* got batch_size 1; raise it"):
+    with pytest.raises(InvalidInput, match=r"at least 2 pictures at once at .* got batch_size 1; raise it"):
         train_model(version, recipe, tmp_path / "model")
     network = build_network(task, name, 3, size, size)
     with pytest.raises(ValueError, match="more than 1 value per channel"):  # what it spares the user
         network.train()(torch.zeros(1, 3, size, size))
     network(torch.zeros(2, 3, size, size))
+
+
+@pytest.mark.parametrize(("batch_size", "micro_batch"), [(4, 1), (5, 2)])
+def test_a_norm_that_would_see_one_value_refuses_parts_of_single_pictures(
+    batch_size: int, micro_batch: int, make_version, tmp_path: Path
+) -> None:
+    version = make_version("detection", splits={"train": 4})
+    recipe = make_recipe("detection", budget="1it", size=32, batch_size=batch_size, micro_batch=micro_batch)
+    with pytest.raises(
+        InvalidInput, match=f"at once at 32 x 32, got batch_size {batch_size} by micro_batch {micro_batch}; raise"
+    ):
+        train_model(version, recipe, tmp_path / "model")
 
 
 def test_a_gpu_that_is_full_is_said_with_advice(make_version, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -202,8 +214,10 @@ def test_a_gpu_that_is_full_is_said_with_advice(make_version, tmp_path: Path, mo
 
     monkeypatch.setattr(TrainingLoop, "run", run_out)
     version = make_version("classification")
-    with pytest.raises(Exhausted, match="does not hold a step of 4 pictures; lower batch_size"):
-        train_model(version, make_recipe("classification", budget="1it", size=32, batch_size=4), tmp_path / "model")
+    recipe = make_recipe("classification", budget="1it", size=32, batch_size=4)
+    for changes, pictures in (({}, 4), ({"micro_batch": 3}, 3), ({"micro_batch": 9}, 4)):
+        with pytest.raises(Exhausted, match=f"does not hold {pictures} pictures at once; set a lower micro_batch,"):
+            train_model(version, msgspec.structs.replace(recipe, **changes), tmp_path / "model")
 
 
 def test_a_checkpoint_may_go_on_on_another_device(make_version) -> None:
@@ -271,8 +285,12 @@ def test_a_checkpoint_from_before_a_setting_was_there_can_be_resumed() -> None:
     version = SimpleNamespace(id="0" * 64)
     recipe = read_recipe(OLD_RECIPE)
     assert compute_recipe_id(version.id, recipe) == OLD_ID
-    for changes in ({"settle": 0.1}, {"least_visible": 0.5}):
-        changed = read_recipe({**OLD_RECIPE, "augmentation": {**OLD_RECIPE["augmentation"], **changes}})
+    for changes in (
+        {"augmentation": {**OLD_RECIPE["augmentation"], "settle": 0.1}},
+        {"augmentation": {**OLD_RECIPE["augmentation"], "least_visible": 0.5}},
+        {"micro_batch": 4},
+    ):
+        changed = read_recipe({**OLD_RECIPE, **changes})
         assert compute_recipe_id(version.id, changed) != OLD_ID
 
 

@@ -349,7 +349,8 @@ class JobRunner:
             self.store.change(job.id, ("running",), state="queued", restarts=job.restarts + 1, remaining_s=None)
             self._notify(job.id)
         else:
-            how = "" if code is None else f" by {describe_exit(code, 'what it must hold: batch_size or cache_bytes')}"
+            lower = "what it must hold: micro_batch, batch_size or cache_bytes"
+            how = "" if code is None else f" by {describe_exit(code, lower)}"
             error = f"its process died{how}, {MAX_RESTARTS + 1} times; the end of the job's log may tell why"
             self._settle(job, "failed", ("running",), error=error)
 

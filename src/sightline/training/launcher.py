@@ -154,7 +154,7 @@ def _read_lines(messages: IO[bytes]) -> Iterator[bytes]:
 
 def _describe_death(code: int, log_path: Path) -> str:
     """One line: how the worker died and the end of its log."""
-    reason = describe_exit(code, "batch_size or cache_bytes")
+    reason = describe_exit(code, "micro_batch, batch_size or cache_bytes")
     lines = [line.strip() for line in log_path.read_text(errors="replace").splitlines() if line.strip()]
     tail = " | ".join(lines[-LOG_LINES:]) or "empty"
     return f"the training process died by {reason}; resume it, or see the end of {log_path}: {tail}"

@@ -71,7 +71,7 @@ class TrainingLoop:
         self.arithmetic, self.validate = arithmetic, validate
         self.average = WeightAverage(self.network, recipe.average_decay)
         self.optimiser = build_optimiser(self.network, recipe)
-        self.gradients = GradientComputer(self.network, task, arithmetic)
+        self.gradients = GradientComputer(self.network, task, arithmetic, recipe.micro_batch)
         self.state = TrainingState(recipe_id=recipe_id)
         self.best: dict[str, Tensor] | None = None
         self._sums: dict[str, float] = {}

@@ -29,6 +29,8 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         size: longest side of the network's input, pixels; the other side follows the pictures' aspect if the task allows it.
         width, height: exact input size, pixels; both or none. They take precedence over `size`.
         batch_size: pictures per step.
+        micro_batch: pictures that are computed at once, at most; None computes the whole batch at once. The gradients of the
+            parts of a batch are added up; batch norms see a part at a time.
         optimiser: "muon" (orthogonal updates of kernels, adamw for the rest), "adamw" or "sgd" (Nesterov momentum).
         learning_rate: peak rate, reached after the warm-up.
         momentum: momentum of sgd and muon; the first beta of adamw.
@@ -63,6 +65,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     width: Positive | None = None
     height: Positive | None = None
     batch_size: Positive = 16
+    micro_batch: Positive | None = None
     optimiser: str = "adamw"
     learning_rate: NotNegative = 2e-3
     momentum: Annotated[float, msgspec.Meta(ge=0, lt=1)] = 0.9

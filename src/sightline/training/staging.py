@@ -15,7 +15,8 @@ from sightline.core.workspace import Workspace
 from sightline.training.folder import CHECKPOINT_NAME, training_folder
 from sightline.training.recipe import Recipe, read_recipe
 
-# Settings of the augmentation that came later, with the values of what was done before: checkpoints from then go on.
+# Settings that came later, and those of the augmentation, with the values of what was done before: checkpoints from then go on.
+LATER_SETTINGS = {"micro_batch": None}
 LATER_AUGMENTATION = {"settle": 0.0, "least_visible": 0.25}
 
 
@@ -25,7 +26,8 @@ def compute_recipe_id(version_id: str, recipe: Recipe) -> str:
     A field that is new here must not change the id while it does what was done before it: leave it out then.
     """
     same = msgspec.structs.replace(recipe, checkpoint_s=0.0, prefetch_threads=1, cache_bytes=0, log_every=1)
-    settings = msgspec.to_builtins(same)
+    fields = msgspec.to_builtins(same).items()
+    settings = dict(setting for setting in fields if setting not in LATER_SETTINGS.items())
     del settings["device"], settings["prefetch_processes"]
     augmentation = settings["augmentation"].items()
     settings["augmentation"] = dict(setting for setting in augmentation if setting not in LATER_AUGMENTATION.items())

@@ -48,7 +48,7 @@ from sightline.training.sizing import choose_input_size
 from sightline.training.staging import compute_recipe_id, train_in_workspace
 from sightline.training.tasks.semantic import make_label_map_reader
 from sightline.training.tasks.table import build_task, check_task
-from sightline.training.tasks.task import TaskContext
+from sightline.training.tasks.task import TaskContext, split_evenly
 from sightline.training.validation import check_truth, evaluate_network, find_judged
 
 MOST_NAMES = 10  # of categories in a message
@@ -152,8 +152,10 @@ def _train_alone(
         (folder / STOPPED_NAME).touch()
         raise
     except torch.OutOfMemoryError as error:  # a checkpoint stays: steps fitted before, and may again
+        at_once = min(recipe.batch_size, recipe.micro_batch or recipe.batch_size)
         raise Exhausted(
-            f"the GPU does not hold a step of {recipe.batch_size} pictures; lower batch_size or size, or take device=cpu"
+            f"the GPU does not hold {at_once} pictures at once; set a lower micro_batch, which computes a batch in parts, or "
+            "lower batch_size or size, or take device=cpu"
         ) from error
     on_progress(ProgressEvent(stage="exporting", progress=1.0))
     best = loop.keep_best()
@@ -267,15 +269,17 @@ def _check_batch_size(network: Network, recipe: Recipe) -> None:
 
     Raises: InvalidInput.
     """
-    if recipe.batch_size > 1:
+    parts = split_evenly(recipe.batch_size, recipe.micro_batch)
+    if all(stop - start > 1 for start, stop in parts):
         return
     spec = network.input_spec
     try:
         with torch.no_grad():
             copy.deepcopy(network).train()(torch.zeros(1, 3, spec.height, spec.width))
     except ValueError as error:  # all that PyTorch says: "Expected more than 1 value per channel when training"
+        got = "batch_size 1" if len(parts) == 1 else f"batch_size {recipe.batch_size} by micro_batch {recipe.micro_batch}"
         raise InvalidInput(
-            f"{recipe.network} learns from at least 2 pictures a step at {spec.width} x {spec.height}, got batch_size 1; raise "
+            f"{recipe.network} learns from at least 2 pictures at once at {spec.width} x {spec.height}, got {got}; raise "
             "it, or choose another network"
         ) from error
 

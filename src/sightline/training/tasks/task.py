@@ -5,7 +5,8 @@ that changes: whatever is random comes from the `rng` of the sample or batch, wh
 neither threads nor a resumed run change what is seen.
 """
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -54,7 +55,7 @@ class Batch(NamedTuple):
     """A batch as tensors.
 
     Attributes:
-        images: `(N, H, W, 3)` uint8 RGB.
+        images: `(N, H, W, 3)` RGB, uint8; float32 0..255 in a part of a batch that is blended already.
         targets: the task's own, a tensor or a named tuple of tensors: `compute_loss` reads it.
         mixed: share of its neighbour that each picture is blended with, 0..1; the targets are blended already.
     """
@@ -72,6 +73,23 @@ class Batch(NamedTuple):
     def to(self, device: torch.device) -> "Batch":
         """The batch with its tensors on a device; copies from pinned memory may still be under way."""
         return self.map(lambda tensor: tensor.to(device, non_blocking=True))
+
+    def split(self, most: int | None) -> "Iterator[Batch]":
+        """The batch in parts of at most `most` pictures, as equal as can be: no batch norm sees a small rest. None: whole."""
+        bounds = split_evenly(len(self.images), most)
+        if len(bounds) == 1:
+            yield self
+            return
+        for start, stop in bounds:
+            yield self._cut(start, stop)
+
+    def _cut(self, start: int, stop: int) -> "Batch":
+        """The pictures from `start` up to `stop`, blended already with their neighbours in the whole batch."""
+        own = self.map(lambda tensor: tensor[start:stop])
+        if self.mixed == 0:
+            return own
+        neighbours = self.images[torch.arange(start - 1, stop - 1, device=self.images.device)]  # -1 is the last
+        return Batch(own.images.float().lerp(neighbours.float(), self.mixed), own.targets)
 
     def blend(self) -> Tensor:
         """`(N, H, W, 3)` RGB as the network is to see it: float32 0..255 where pictures are blended, else uint8."""
@@ -96,6 +114,12 @@ class TrainingTask(Protocol):
         Args: images: `(N, 3, H, W)` float32, normalised, channels last. The call runs under autocast: compute losses of
             `.float()` outputs.
         """
+
+
+def split_evenly(size: int, most: int | None) -> list[tuple[int, int]]:
+    """Bounds (start, stop) of the fewest parts of at most `most` that `size` things make; they differ by one at most."""
+    count = 1 if most is None else math.ceil(size / most)
+    return [(size * part // count, size * (part + 1) // count) for part in range(count)]
 
 
 def draw_warp(
