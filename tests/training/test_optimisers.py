@@ -22,7 +22,8 @@ def test_biases_and_norms_do_not_decay() -> None:
 def test_every_optimiser_lowers_a_simple_loss(name: str) -> None:
     torch.manual_seed(0)
     network = make_network()
-    optimiser = build_optimiser(network, make_recipe("classification", optimiser=name, learning_rate=0.02))
+    rate = {"lars": 5.0}.get(name, 0.02)  # in thousandths of a kernel's length
+    optimiser = build_optimiser(network, make_recipe("classification", optimiser=name, learning_rate=rate))
     assert {id(p) for g in optimiser.param_groups for p in g["params"]} == {id(p) for p in network.parameters()}
     images, labels = torch.randn(16, 3, 3, 3), torch.arange(16) % 2
     losses = []
@@ -33,6 +34,14 @@ def test_every_optimiser_lowers_a_simple_loss(name: str) -> None:
         optimiser.step()
         losses.append(loss.item())
     assert losses[-1] < 0.7 * losses[0]
+
+
+@pytest.mark.parametrize("weight_decay", [0.0, 5e-4])
+def test_lars_adapts_the_steps_of_kernels_whether_they_decay_or_not(weight_decay: float) -> None:
+    network = make_network()
+    lars = build_optimiser(network, make_recipe("classification", optimiser="lars", weight_decay=weight_decay))
+    is_adapted = {tuple(p.shape): group["adapted"] for group in lars.param_groups for p in group["params"]}
+    assert is_adapted == {(4, 3, 3, 3): True, (2, 4): True, (4,): False, (2,): False}
 
 
 def test_the_rate_is_set_in_every_group() -> None:

@@ -71,3 +71,16 @@ def test_a_task_that_there_is_not_is_refused_with_those_that_can_be_trained() ->
 def test_pictures_that_are_learned_cannot_choose_the_best_weights() -> None:
     with pytest.raises(InvalidInput, match="among train_splits"):
         make_recipe("detection", train_splits=("train", "val"), validation_split="val")
+
+
+def test_lars_brings_a_rate_of_its_own_kind() -> None:
+    recipe, usual = make_recipe("classification", optimiser="lars", momentum=0.8), make_recipe("classification")
+    assert recipe.learning_rate > 100 * usual.learning_rate
+    assert recipe.momentum == 0.8
+    assert make_recipe("classification", "timm/resnet10t", optimiser="lars").weight_decay == recipe.weight_decay
+
+
+def test_the_rate_is_scaled_from_the_batch_that_it_is_for() -> None:
+    settings = {"learning_rate": 0.5, "batch_size": 96}
+    rates = [make_recipe("classification", **settings, reference_batch=size).peak_rate for size in (None, 96, 32, 384)]
+    assert rates == [0.5, 0.5, 1.5, 0.125]

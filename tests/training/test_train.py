@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 from sightline.core.errors import Exhausted, InvalidInput, NotFound
 from sightline.core.folders import read_manifest
 from sightline.core.manifests import ModelManifest
-from sightline.core.progress import ProgressEvent
+from sightline.core.progress import ProgressEvent, ignore_progress
 from sightline.data.versions import VersionWriter, open_version
 from sightline.models.table import NETWORKS, build_network
 from sightline.runtime.predictor import open_predictor
@@ -24,7 +24,7 @@ from sightline.training.curve import read_curve
 from sightline.training.loop import TrainingLoop
 from sightline.training.recipe import make_recipe, read_recipe
 from sightline.training.staging import compute_recipe_id
-from sightline.training.train import train_model, training_folder
+from sightline.training.train import never, prepare_loop, train_model, training_folder
 
 pytestmark = pytest.mark.slow
 
@@ -62,6 +62,16 @@ def test_shapes_are_learned_and_the_curve_is_drawn(make_version, tmp_path: Path)
 
 
 @pytest.mark.usefixtures("graphs_once")
+def test_lars_leads_biases_and_norms_downhill_from_the_first_step(make_version, tmp_path: Path) -> None:
+    version = make_version("semantic", {"train": 16}, width=64, height=64)
+    settings = {"optimiser": "lars", "batch_size": 16, "warm_up": 0.0, "log_every": 1, "precision": "fp32"}
+    recipe = make_recipe("semantic", size=64, budget="6it", validation_split=None, **settings)
+    loop = prepare_loop(version, recipe, tmp_path, ignore_progress, is_resumed=False)
+    loop.run(ignore_progress, never)
+    losses = [point.loss for point in read_curve(tmp_path / "curve.jsonl")]
+    assert max(losses) == losses[0]
+
+
 def test_early_stopping_counts_validations_without_improvement(make_version, tmp_path: Path) -> None:
     version = make_version("classification", {"train": 6, "val": 3})
     recipe = make_recipe("classification", budget="20it", size=32, batch_size=2, validations=20, learning_rate=0.0, patience=3)
@@ -289,6 +299,7 @@ def test_a_checkpoint_from_before_a_setting_was_there_can_be_resumed() -> None:
         {"augmentation": {**OLD_RECIPE["augmentation"], "settle": 0.1}},
         {"augmentation": {**OLD_RECIPE["augmentation"], "least_visible": 0.5}},
         {"micro_batch": 4},
+        {"reference_batch": 4},
     ):
         changed = read_recipe({**OLD_RECIPE, **changes})
         assert compute_recipe_id(version.id, changed) != OLD_ID

@@ -145,7 +145,7 @@ class TrainingLoop:
     def _take_step(self, batch: Batch, step: int, progress: float) -> float:
         """One optimiser step. Returns: the learning rate. Raises: DivergedLoss when loss or gradient is not finite."""
         recipe = self.recipe
-        rate = recipe.learning_rate * learning_rate_factor(recipe.schedule, progress, recipe.warm_up, recipe.final_rate)
+        rate = recipe.peak_rate * learning_rate_factor(recipe.schedule, progress, recipe.warm_up, recipe.final_rate)
         set_learning_rate(self.optimiser, rate)
         torch.manual_seed(recipe.seed * 1_000_003 + step)  # dropout and the like: nothing to keep in a checkpoint
         parts = self.gradients.compute(batch)

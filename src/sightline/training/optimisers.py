@@ -8,10 +8,14 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from sightline.core.errors import InvalidInput
+from sightline.training.lars import Lars
 from sightline.training.muon import Muon
 from sightline.training.recipe import Recipe
 
 MUON_REST_FACTOR = 0.5  # rate of what muon leaves to adamw: biases, norms, last layers
+# Rate of what lars does not adapt, biases and norms. At the rate of kernels, 10 or so, they leap: on generated shapes the loss
+# of a segmenter more than doubles in four steps, and that of a detector is 2.3 after 25 steps, instead of 1.5.
+LARS_REST_FACTOR = 0.1
 
 
 def group_parameters(network: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
@@ -50,6 +54,12 @@ def _build_sgd(network: nn.Module, recipe: Recipe) -> Optimizer:
     )
 
 
+def _build_lars(network: nn.Module, recipe: Recipe) -> Optimizer:
+    decayed, free = group_parameters(network, recipe.weight_decay)
+    groups = [decayed | {"adapted": True}, free | {"rate_factor": LARS_REST_FACTOR}]
+    return Lars(groups, lr=recipe.learning_rate, momentum=recipe.momentum)
+
+
 def _build_adamw(network: nn.Module, recipe: Recipe) -> Optimizer:
     groups = group_parameters(network, recipe.weight_decay)
     return torch.optim.AdamW(groups, lr=recipe.learning_rate, betas=(recipe.momentum, 0.999), foreach=True)
@@ -57,6 +67,7 @@ def _build_adamw(network: nn.Module, recipe: Recipe) -> Optimizer:
 
 OPTIMISERS: dict[str, Callable[[nn.Module, Recipe], Optimizer]] = {
     "adamw": _build_adamw,
+    "lars": _build_lars,
     "muon": _build_muon,
     "sgd": _build_sgd,
 }
