@@ -19,6 +19,7 @@ BENCHMARKS = (
     "bccd",
     "int8_speed",
     "trashnet",
+    "large_batches",
     "camvid",
     "instances",
     "import_models",
