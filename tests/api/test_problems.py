@@ -53,7 +53,7 @@ def running(app: FastAPI) -> Iterator[Running]:
 def test_what_nobody_raised_on_purpose_goes_into_the_log_once_and_not_to_the_client(
     running: Running, caplog: pytest.LogCaptureFixture
 ) -> None:
-    answer = httpx.get(f"{running.url}/v1/raise/other", trust_env=False)
+    answer = httpx.get(f"{running.url}/v1/raise/other", trust_env=False, timeout=60)
     assert answer.status_code == 500 and answer.headers["content-type"] == "application/problem+json"
     assert SECRET not in answer.text and "log" in answer.json()["detail"]
     wait_until(lambda: SECRET in caplog.text)

@@ -183,7 +183,7 @@ def test_a_page_of_another_site_neither_signs_in_nor_out(server: Server) -> None
 
 def test_a_program_gets_a_token_of_powerai_visions_kind_and_a_page_of_another_site_does_not(server: Server) -> None:
     body = {"grant_type": "password", "username": "vic", "password": PASSWORDS["vic"]}
-    with httpx.Client(base_url=server.url, trust_env=False) as program:
+    with httpx.Client(base_url=server.url, trust_env=False, timeout=60) as program:
         token = program.post("/api/tokens", json=body).json()["token"]
         told = program.get("/v1/session", headers={"X-Auth-Token": token}).json()
         assert (told["author"], told["role"]) == ("vic", "viewer")
@@ -247,7 +247,7 @@ def test_a_key_does_what_its_user_may_and_makes_no_other_keys(server: Server) ->
     with come_in(server, "eve") as eve:
         made = eve.post("/v1/keys", json={"name": "line 3"}).json()
         assert made["text"].startswith("sightline_") and made["text"] not in eve.get("/v1/keys").text
-        program = httpx.Client(base_url=server.url, trust_env=False)
+        program = httpx.Client(base_url=server.url, trust_env=False, timeout=60)
         with program:
             for headers in ({"Authorization": f"Bearer {made['text']}"}, {"X-Auth-Token": made["text"]}):
                 told = program.get("/v1/session", headers=headers).json()
@@ -263,7 +263,7 @@ def test_a_key_does_what_its_user_may_and_makes_no_other_keys(server: Server) ->
         assert ada.get("/v1/keys").json() == {"keys": []}
         assert ada.delete(f"/v1/keys/{made['id']}").status_code == 404  # nobody's but hers
         assert eve.delete(f"/v1/keys/{made['id']}").json() == {"keys": []}
-        assert httpx.get(f"{server.url}/v1/session", headers=headers, trust_env=False).status_code == 401
+        assert httpx.get(f"{server.url}/v1/session", headers=headers, trust_env=False, timeout=60).status_code == 401
 
 
 def test_a_cookies_secret_is_no_key_and_a_key_no_cookie(server: Server, browser: Browser) -> None:
@@ -271,7 +271,7 @@ def test_a_cookies_secret_is_no_key_and_a_key_no_cookie(server: Server, browser:
     with come_in(server, "ada") as ada:
         key = ada.post("/v1/keys", json={"name": "line 3"}).json()["text"]
         bearer = {"Authorization": f"Bearer {ada.cookies[cookie]}"}
-        assert httpx.get(f"{server.url}/v1/session", headers=bearer, trust_env=False).status_code == 401
+        assert httpx.get(f"{server.url}/v1/session", headers=bearer, trust_env=False, timeout=60).status_code == 401
     browser.cookies.set(cookie, key)
     assert browser.read() == 401
     browser.cookies.set(cookie, server.running.session.token)

@@ -63,7 +63,7 @@ def start(workspace: Path, *options: str) -> Iterator[Up]:
 def test_it_opens_by_its_link_and_ends_cleanly(workspace: Path, number: signal.Signals) -> None:
     with start(workspace, "--author", "ada") as up:
         assert up.ready["link"] == f"{up.ready['url']}/?token={up.ready['token']}"
-        with httpx.Client(trust_env=False) as browser:
+        with httpx.Client(trust_env=False, timeout=60) as browser:
             assert browser.get(up.ready["url"]).status_code == 401
             assert browser.get(up.ready["link"]).status_code == 303
             assert browser.get(f"{up.ready['url']}/v1/session").json()["author"] == "ada"

@@ -105,7 +105,7 @@ def test_what_cannot_be_is_one_line(run: Run, arguments: tuple[str, ...], code: 
 
 
 def test_a_change_holds_at_once_while_the_server_runs(run: Run, monkeypatch: pytest.MonkeyPatch, workspace: Path) -> None:
-    with start(workspace) as up, httpx.Client(base_url=up.ready["url"], trust_env=False) as browser:
+    with start(workspace) as up, httpx.Client(base_url=up.ready["url"], trust_env=False, timeout=60) as browser:
         browser.headers["Origin"] = up.ready["url"]
         say(monkeypatch, "correct horse")
         run("users", "add", "eve", "--role", "viewer", "--password-stdin")

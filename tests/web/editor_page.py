@@ -1,5 +1,8 @@
 """The editor as a person uses it in the tests: boxes drawn with the mouse, and what is told of saving."""
 
+import re
+from urllib.parse import urlsplit
+
 from platform_process import HEIGHT, WIDTH
 from playwright.sync_api import Locator, Page, expect
 
@@ -13,8 +16,11 @@ def open_editor(page: Page, url: str, position: int) -> None:
 
 
 def wait_until_ready(page: Page) -> None:
-    """The picture and its labels are there."""
+    """The picture that the address names is there, with its labels; until then the one before it is."""
     page.locator("[data-stage=ready]").wait_for()
+    number = int(urlsplit(page.url).path.rpartition("/")[2]) + 1
+    expect(page.get_by_role("navigation", name="Pictures")).to_contain_text(re.compile(rf"\b{number} of "))
+    expect(page.get_by_text("Loading the picture")).to_have_count(0)
     expect(page.get_by_text("All saved")).to_be_visible()
 
 

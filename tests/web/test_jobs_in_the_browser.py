@@ -123,5 +123,5 @@ def save_picture(platform: Platform, folder: Path) -> Path:
     """A picture of the dataset, as a file to try."""
     path = folder / "part.jpg"
     url, headers = f"{platform.url}/v1/datasets/parts/items/0/picture", {"Authorization": f"Bearer {platform.token}"}
-    path.write_bytes(httpx.get(url, headers=headers, trust_env=False).raise_for_status().content)
+    path.write_bytes(httpx.get(url, headers=headers, trust_env=False, timeout=60).raise_for_status().content)
     return path

@@ -42,7 +42,7 @@ def test_a_wrong_password_and_what_is_no_request_get_no_token(running: Running, 
         assert stranger.server.post("/tokens", json=body) is None
         assert stranger.status_code() in (400, 413) and stranger.json()["result"] == "fail"
     deep = b'{"x":' + b"[" * 8000 + b"]" * 8000 + b"}"
-    refused = httpx.post(f"{running.url}/api/tokens", content=deep, headers={"X-Auth-Token": ""}, trust_env=False)
+    refused = httpx.post(f"{running.url}/api/tokens", content=deep, headers={"X-Auth-Token": ""}, trust_env=False, timeout=60)
     assert refused.status_code == 400 and refused.json()["result"] == "fail"
     for _ in range(10):
         stranger.users.get_token("eve", "wrong")
