@@ -167,6 +167,8 @@ def _cut(window: Window, marks: Image) -> Mask:
 def _grab(pixels: Image, marks: Image) -> Mask:
     if not (marks & 1 == 0).any():  # strokes say that all is the thing
         return np.ones(marks.shape, bool)
+    if (pixels == pixels[0, 0]).all():  # all cuts are alike: OpenCV would try them for seconds, and end with the strokes alone
+        return np.asarray(marks == cv2.GC_FGD)
     cv2.setRNGSeed(0)  # of this thread: colour models start from random centres
     known = marks.copy()
     background, thing = np.zeros((1, 65)), np.zeros((1, 65))  # the colour models, which OpenCV keeps between calls
