@@ -95,6 +95,28 @@ def test_an_edit_changes_labels_and_is_in_the_history(api: TestClient) -> None:
     schemas.History.model_validate({"edits": [entry]})
 
 
+def test_attributes_of_a_picture_are_edited_as_its_labels_are(api: TestClient) -> None:
+    assert "attributes" not in api.get(f"{ITEMS}/4").json()
+    setting = [{"kind": "set", "key": "line", "value": "3"}, {"kind": "set", "key": "day", "value": ""}]
+    assert edit(api, 4, *setting).json() | {"revision": 0} == {
+        "revision": 0, "state": "unlabelled", "annotation_count": 0, "seen_by": "nobody", "cleaned": [],
+    }  # fmt: skip
+    assert api.get(f"{ITEMS}/4").json()["attributes"] == {"day": "", "line": "3"}
+    edit(api, 4, {"kind": "set", "key": "day", "value": None}, revision=1, edit_id="edit-000002")
+    assert api.get(f"{ITEMS}/4").json()["attributes"] == {"line": "3"}
+    told = [entry["summary"] for entry in api.get(f"{ITEMS}/4/edits").json()["edits"]]
+    assert told == ["set attributes line, day", "removed attribute day"]
+    restored = api.post(f"{ITEMS}/4/restore", json={"edit_id": "edit-000003", "revision": 1})
+    assert restored.json()["attributes"] == {"day": "", "line": "3"}
+
+
+@pytest.mark.parametrize("wrong", [{"key": ""}, {"key": "a" * 101}, {"key": "a\nb"}, {"value": "a" * 2001}, {"value": 3}])
+def test_an_attribute_is_a_short_text_under_a_short_key(api: TestClient, wrong: dict[str, Any]) -> None:
+    answer = edit(api, 4, {"kind": "set", "key": "line", "value": "3"} | wrong)
+    assert answer.status_code == 422 and next(iter(wrong)) in answer.text
+    assert api.get(f"{ITEMS}/4").json()["revision"] == 0
+
+
 def test_an_edit_that_is_sent_twice_is_made_once(api: TestClient) -> None:
     assert edit(api, 4, put()).json() == edit(api, 4, put()).json()
     assert len(api.get(f"{ITEMS}/4/edits").json()["edits"]) == 1

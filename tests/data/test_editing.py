@@ -17,6 +17,7 @@ from sightline.data.editing import (
     Put,
     Remove,
     Review,
+    SetAttribute,
     apply_operations,
     check_operations,
     describe_operations,
@@ -51,12 +52,15 @@ def ids(state):
 def test_operations_are_read_from_the_json_that_the_web_app_sends():
     sent = (
         b'[{"kind":"put","id":"abcdefghij","annotation":{"category":"cat","box_xyxy":[1,2,3,4],"confidence":null},"place":null},'
-        b'{"kind":"remove","id":"0"},{"kind":"review","seen_by":null}]'
+        b'{"kind":"remove","id":"0"},{"kind":"review","seen_by":null},{"kind":"set","key":"line","value":"3"},'
+        b'{"kind":"set","key":"day","value":null}]'
     )
     assert msgspec.json.decode(sent, type=list[Operation]) == [
         Put(id="abcdefghij", annotation=CAT),
         Remove(id="0"),
         Review(seen_by=None),
+        SetAttribute(key="line", value="3"),
+        SetAttribute(key="day", value=None),
     ]
 
 
@@ -91,6 +95,32 @@ def test_a_picture_has_at_most_so_many_labels(monkeypatch):
     apply_operations(make(CAT, CAT), [Put(id="new", annotation=CAT), Remove(id="0")])
     with pytest.raises(InvalidInput, match="expected at most 2 labels in one picture, got 3"):
         apply_operations(make(CAT, CAT), [Put(id="new", annotation=CAT)])
+
+
+def test_attributes_are_set_changed_and_taken_away_and_nobody_has_looked():
+    state = LabelState(seen_by="nobody", attributes={"b": "1", "c": "2"})
+    operations = [
+        SetAttribute(key="b", value="3"),
+        SetAttribute(key="a", value=""),
+        SetAttribute(key="c", value=None),
+        SetAttribute(key="d", value=None),  # is not there: nothing to take away
+    ]
+    after = apply_operations(state, operations)
+    assert after == LabelState(seen_by="nobody", attributes={"a": "", "b": "3"})
+    assert list(after.attributes) == ["a", "b"]  # as a frozen version has them
+    assert state.attributes == {"b": "1", "c": "2"}
+    for state in (make(), make(CAT), make(GUESS), make(GUESS, seen_by="human")):
+        after = apply_operations(state, [SetAttribute(key="a", value="1")])
+        assert (after.labels, after.seen_by) == (state.labels, state.seen_by)
+
+
+def test_a_picture_has_at_most_so_many_attributes(monkeypatch):
+    monkeypatch.setattr(editing, "MAX_ATTRIBUTES", 2)
+    three = LabelState(attributes={"a": "", "b": "", "c": ""})
+    apply_operations(three, [SetAttribute(key="c", value="1")])  # it came with more
+    apply_operations(LabelState(), [SetAttribute(key=key, value="" if key in "bc" else None) for key in "abc"])
+    with pytest.raises(InvalidInput, match="expected at most 2 attributes in one picture, got 3"):
+        apply_operations(LabelState(), [SetAttribute(key=key, value="") for key in "abc"])
 
 
 def test_who_touches_a_persons_label_has_looked():
@@ -183,6 +213,26 @@ def test_an_id_or_place_that_cannot_be_is_refused(operation):
         check(Review(seen_by=None), operation)
 
 
+@pytest.mark.parametrize("key", ["", "a" * 101, "a\nb", "\ud800", 3])
+def test_a_key_is_a_short_line(key):
+    check(SetAttribute(key="größe in mm", value=""))
+    with pytest.raises(InvalidInput, match="operation 0: expected a key of one line of 1 to 100 characters"):
+        check(SetAttribute(key=key, value="1"))
+
+
+def test_a_key_that_an_import_brought_can_be_taken_away_whatever_it_is():
+    check(SetAttribute(key="", value=None), SetAttribute(key="two\nlines" + "a" * 100, value=None))
+    with pytest.raises(InvalidInput, match="operation 0: expected a key"):
+        check(SetAttribute(key="\ud800", value=None))
+
+
+@pytest.mark.parametrize("value", ["a" * 2001, "\ud800", 3])
+def test_a_value_is_a_short_text(value):
+    check(SetAttribute(key="note", value="two\nlines" + "a" * 1991))
+    with pytest.raises(InvalidInput, match="operation 0: expected as 'note' a text of at most 2000 characters"):
+        check(SetAttribute(key="note", value=value))
+
+
 def test_an_edit_has_at_most_so_many_operations_and_bytes(monkeypatch):
     with pytest.raises(InvalidInput, match="expected at most 10000 operations in one edit, got 10001"):
         check(*[Remove(id="0")] * 10_001)
@@ -190,8 +240,12 @@ def test_an_edit_has_at_most_so_many_operations_and_bytes(monkeypatch):
     monkeypatch.setattr(editing, "MAX_EDIT_BYTES", 1 << 20)
     ring = (0.0, 0.0, *(9.0, 9.0) * 50_000, 9.0, 0.0)
     check(put(polygons=(ring,)))
-    with pytest.raises(InvalidInput, match="expected at most 1 MiB of coordinates and masks"):
+    with pytest.raises(InvalidInput, match="expected at most 1 MiB of coordinates, masks and attributes"):
         check(put(polygons=(ring,)), put(polygons=(ring,)))
+    monkeypatch.setattr(editing, "MAX_EDIT_BYTES", 8)
+    check(SetAttribute(key="ab", value="cd"), SetAttribute(key="abcd", value=None))
+    with pytest.raises(InvalidInput, match="send several edits"):
+        check(SetAttribute(key="ab", value="cd"), SetAttribute(key="abcd", value="e"))
 
 
 @pytest.mark.parametrize(
@@ -204,6 +258,7 @@ def test_an_edit_has_at_most_so_many_operations_and_bytes(monkeypatch):
             LabelState(labels=tuple(Label(id=name, annotation=CAT) for name in "abcdef")),
             LabelState(labels=tuple(Label(id=name, annotation=DOG) for name in "fxbday")),
         ),
+        (LabelState(attributes={"a": "1", "b": "2", "c": "3"}), LabelState(attributes={"b": "2", "c": "4", "d": ""})),
     ],
 )
 def test_changes_lead_from_one_state_to_the_other(before, after):
@@ -231,6 +286,10 @@ def test_the_history_tells_what_an_edit_did():
     assert told == "added 2 cat; changed 1 dog; removed 1 dog; reviewed by a person"
     many = [Put(id=str(number), annotation=Annotation(category=f"c{number}")) for number in range(8)]
     assert describe_operations(many, LabelState()) == "added 1 c0, 1 c1, 1 c2, 1 c3, 1 c4, 3 others"
+    operations = [SetAttribute(key="day", value=None), SetAttribute(key="line", value="3"), Review(seen_by="human")]
+    assert describe_operations(operations, make()) == "set attribute line; removed attribute day; reviewed by a person"
+    many = [SetAttribute(key=str(number), value="") for number in range(8)]
+    assert describe_operations(many, make()) == "set attributes 0, 1, 2, 3, 4, 3 others"
 
 
 def test_what_is_right_stays_as_it_was_sent():

@@ -112,7 +112,7 @@ def test_an_older_version_does_not_say_who_looked(tmp_path):
     for item in draw_items(20):
         writer.add(item)
     writer.close()
-    pq.write_table(pq.read_table(tmp_path / "new.parquet").drop_columns([items.SEEN_BY]), tmp_path / "old.parquet")
+    pq.write_table(pq.read_table(tmp_path / "new.parquet").drop_columns(list(items.ADDED_COLUMNS)), tmp_path / "old.parquet")
     index = load_item_index(tmp_path / "old.parquet", CATEGORIES)
     for position, item in enumerate(draw_items(20)):
         assert STATES[index.states[position]] == name_state(find_viewer(item.annotations, None))

@@ -19,6 +19,7 @@ FULL = Item(
     source_video="line 3.mp4",
     frame_pts=-12800,
     seen_by="model",
+    attributes={"größe": "3 mm", "line": ""},
     annotations=(
         Annotation(category="cat", box_xyxy=(0.1, 1 / 3, 100.00000000000001, 480.0), confidence=0.25, origin="model"),
         Annotation(category="dog", polygons=((1.0, 2.0, 3.5, 2.0, 3.0, 9.0), (0.0, 0.0, 1.0, 0.0, 1.0, 1.0)), is_crowd=True),
@@ -83,11 +84,11 @@ def test_a_table_gives_any_row_and_any_slice(tmp_path):
 def test_the_same_items_give_the_same_bytes(tmp_path):
     turned = Item(
         **{name: getattr(EMPTY, name) for name in EMPTY.__struct_fields__}
-        | {"annotations": (Annotation(category="cat", attributes={"b": "2", "a": "1"}),)}
+        | {"annotations": (Annotation(category="cat", attributes={"b": "2", "a": "1"}),), "attributes": {"d": "4", "c": "3"}}
     )
     straight = Item(
         **{name: getattr(EMPTY, name) for name in EMPTY.__struct_fields__}
-        | {"annotations": (Annotation(category="cat", attributes={"a": "1", "b": "2"}),)}
+        | {"annotations": (Annotation(category="cat", attributes={"a": "1", "b": "2"}),), "attributes": {"c": "3", "d": "4"}}
     )
     first = write(tmp_path / "1.parquet", [FULL, turned])
     second = write(tmp_path / "2.parquet", [FULL, straight])
@@ -123,12 +124,12 @@ def test_a_box_of_three_numbers_is_refused(tmp_path):
     writer.close()
 
 
-def test_a_file_of_an_older_version_does_not_say_who_looked(tmp_path, monkeypatch):
-    with monkeypatch.context() as older:
-        older.setattr(items_module, "ITEM_SCHEMA", items_module.OLDER_SCHEMA)
-        path = write(tmp_path / "items.parquet", [FULL, EMPTY])
-    assert "seen_by" not in pq.read_schema(path).names
-    expected = [replace(FULL, seen_by=None), EMPTY]
+@pytest.mark.parametrize("lacking", [("attributes",), ("attributes", "seen_by")])
+def test_a_file_of_an_older_version_says_nothing_of_what_came_later(lacking, tmp_path):
+    path = write(tmp_path / "items.parquet", [FULL, EMPTY])
+    pq.write_table(pq.read_table(path).drop_columns(list(lacking)), path)
+    silent = {"seen_by": None, "attributes": {}}
+    expected = [replace(FULL, **{name: silent[name] for name in lacking}), EMPTY]
     assert list(read_items(path)) == [*read_items(path, ["train"]), EMPTY] == expected
     table = load_item_table(path)
     assert list(table) == list(table.drop_unknown()) == expected

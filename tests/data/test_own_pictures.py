@@ -123,6 +123,7 @@ def test_an_array_that_is_no_picture_is_refused_by_its_name(tmp_path: Path) -> N
     [
         ({"seen_by": "noone"}, r"^c\.png: expected seen_by None, human, model, nobody, got 'noone'"),
         ({"file_name": None}, "expected a file name as text, got None"),
+        ({"attributes": {"line": 3}}, r"^c\.png: expected attributes from text to text, got \{'line': 3\}; correct it"),
     ],
 )
 def test_a_picture_with_facts_that_there_are_not_is_refused(fields: dict[str, Any], words: str, tmp_path: Path) -> None:

@@ -11,7 +11,9 @@ from sightline.core.errors import Conflict, Exhausted, InvalidInput, NotFound
 from sightline.core.folders import write_file_atomic
 from sightline.core.workspace import Workspace
 from sightline.data import versions
-from sightline.data.editing import Put, Remove, Review
+from sightline.data.editing import Put, Remove, Review, SetAttribute
+from sightline.data.exporting import export_version
+from sightline.data.importing import import_dataset
 from sightline.data.items import Item
 from sightline.data.versions import VersionWriter, open_version
 from sightline.store import freezing
@@ -31,10 +33,10 @@ def edit(dataset: Dataset, position, *operations, edit_id=None):
 
 
 def make_edits(dataset: Dataset):
-    """One of each kind: reordered ids, a picture reviewed, proposals refused, a new label, new names of categories."""
+    """One of each kind: reordered ids, a picture reviewed, proposals refused, a new label, an attribute, new category names."""
     edit(dataset, 3, Put(id="abcdefghij", annotation=NEW, place=0), Remove(id="0"))
     edit(dataset, 1, Remove(id="0"))
-    edit(dataset, 2, Review(seen_by="human"))
+    edit(dataset, 2, Review(seen_by="human"), SetAttribute(key="line", value="3"))
     dataset.add_category("green", "ann")
     edit(dataset, 0, Put(id="klmnopqrst", annotation=replace(NEW, category="green")))
     dataset.rename_category(1, "pink", "ann")
@@ -70,7 +72,7 @@ def test_a_frozen_version_holds_the_present_labels(dataset, workspace):
     assert list(frozen.items()) == [
         replace(before[0], annotations=(replace(RED, category="pink"), replace(NEW, category="green"))),
         replace(before[1], annotations=(), seen_by="model"),
-        replace(before[2], seen_by="human"),
+        replace(before[2], seen_by="human", attributes={"line": "3"}),
         replace(before[3], annotations=(NEW, BLUE)),
     ]
     assert frozen.read_image(before[0]).shape == (50, 100, 3)
@@ -79,6 +81,26 @@ def test_a_frozen_version_holds_the_present_labels(dataset, workspace):
     assert [item.labels for item in after] == [item.labels for item in shown]  # with their ids
     assert [item.revision for item in after] == [1, 1, 1, 1]
     assert not (frozen.folder.parent / freezing.FREEZING_NAME).exists()
+
+
+def test_attributes_are_edits_that_outlive_freezes_and_exports(dataset, open_store, tmp_path):
+    before = edit(dataset, 2, SetAttribute(key="line", value="3"), SetAttribute(key="day", value="28"))
+    assert (before.attributes, before.state) == ({"day": "28", "line": "3"}, "unlabelled")
+    version = dataset.freeze("ann")
+    edit(dataset, 2, SetAttribute(key="day", value=None), SetAttribute(key="line", value="4"))
+    assert open_store().open("parts").read_items([1, 2])[1].attributes == {"line": "4"}
+    assert list(version.items())[2].attributes == before.attributes
+    assert list(dataset.freeze("ann").items())[2].attributes == {"line": "4"}
+    assert dataset.restore(2, 1, "restoring1", "bob").attributes == before.attributes
+    assert dataset.restore(2, 0, "restoring0", "bob").attributes == {}
+    told = [(entry.author, entry.summary) for entry in dataset.read_history(2)]
+    assert told[:2] == [("ann", "set attributes line, day"), ("ann", "set attribute line; removed attribute day")]
+    assert told[2:] == [("bob", "brought back revision 1"), ("bob", "brought back revision 0")]
+    export_version(version, tmp_path / "parts.zip", "sightline")
+    whole, _ = import_dataset(tmp_path / "parts.zip", tmp_path / "whole", "parts", blobs=tmp_path / "blobs")
+    drawn, _ = import_dataset(tmp_path / "parts.zip", tmp_path / "drawn", "parts", blobs=tmp_path / "blobs", split="0.5/0.5/0")
+    for again in (whole, drawn):
+        assert [item.attributes for item in again.items()] == [{}, {}, before.attributes, {}]
 
 
 def test_names_change_in_pictures_that_nobody_edited(dataset):

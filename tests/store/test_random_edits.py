@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from sightline.core.annotations import Annotation
 from sightline.core.categories import Categories
 from sightline.core.errors import Conflict
-from sightline.data.editing import LabelState, Put, Remove, Review, apply_operations, number_labels
+from sightline.data.editing import LabelState, Put, Remove, Review, SetAttribute, apply_operations, number_labels
 from sightline.data.items import Item
 from sightline.data.versions import VersionWriter
 
@@ -57,9 +57,9 @@ class Walk:
         with VersionWriter(self.workspace, "parts", Categories(names), source={"made": self.count}) as writer:
             for name in order:
                 annotations = tuple(annotation for _, annotation in model.show(name))
-                seen_by = model.states[name].seen_by
+                said = {"seen_by": model.states[name].seen_by, "attributes": model.states[name].attributes}
                 blob = f"{NAMES.index(name):064x}"
-                writer.add(Item(blob=blob, file_name=name, width=100, height=100, seen_by=seen_by, annotations=annotations))
+                writer.add(Item(blob=blob, file_name=name, width=100, height=100, annotations=annotations, **said))
             writer.close()
 
     def find(self, name):
@@ -88,6 +88,8 @@ class Walk:
                 operations.append(Remove(id=ids.pop(self.rng.randrange(len(ids)))))
             elif kind < 0.4:
                 operations.append(Review(seen_by=self.rng.choice(["human", "model", "nobody", None])))
+            elif kind < 0.6:
+                operations.append(SetAttribute(key=self.rng.choice("abc"), value=self.rng.choice(["", "x", "y", None])))
             else:
                 self.count += 1
                 label_id = self.rng.choice([*ids, f"label-{self.count:05d}"])
@@ -147,6 +149,7 @@ class Walk:
             state = self.model.states[item.file_name]
             assert list(item.annotations) == [annotation for _, annotation in self.model.show(item.file_name)]
             assert LabelState(labels=number_labels(item.annotations), seen_by=item.seen_by).viewer == state.viewer
+            assert item.attributes == state.attributes
 
     def import_outside(self):
         if self.model.dirty:
@@ -157,7 +160,7 @@ class Walk:
         self.dataset.follow()
         for name, state in self.model.states.items():  # ids are by position and import from here on
             ids = [f"{self.bases}-{place}" for place in range(len(state.labels))]
-            self.model.states[name] = LabelState(labels=number_labels(state.annotations, ids), seen_by=state.seen_by)
+            self.model.states[name] = replace(state, labels=number_labels(state.annotations, ids))
 
     def open_again(self):
         self.dataset = self.open_store().open("parts")
@@ -170,6 +173,7 @@ class Walk:
             assert item.revision == len(model.history[name]) - 1
             assert LabelState(labels=item.labels, seen_by=item.seen_by).viewer == model.states[name].viewer
             assert item.annotation_count == len(item.labels)
+            assert item.attributes == model.states[name].attributes
         summary = self.dataset.summarise()
         assert {one.id: one.name for one in summary.categories} == model.categories
         every = [one.category for name in NAMES for _, one in model.show(name)]

@@ -66,7 +66,7 @@ async def move_items(dataset: DatasetOf, parts: PartsOf, person: PersonOf, movin
 
 @router.get("/{position}", response_model=schemas.LabelledItem, response_model_exclude_defaults=True)
 def read_item(dataset: DatasetOf, position: PositionOf) -> Any:
-    """A picture with its labels."""
+    """A picture with its labels and attributes."""
     return dataset.read_item(position)
 
 
@@ -77,7 +77,7 @@ def read_item(dataset: DatasetOf, position: PositionOf) -> Any:
     responses={409: {"model": schemas.StaleProblem, "description": "The picture was edited meanwhile"}},
 )
 def append_edit(dataset: DatasetOf, person: PersonOf, position: PositionOf, edit: schemas.Edit) -> Any:
-    """Change the labels of a picture. Sent again under the same `edit_id` it changes nothing more."""
+    """Change the labels and attributes of a picture. Sent again under the same `edit_id` it changes nothing more."""
     operations = msgspec.convert(edit.model_dump()["operations"], list[Operation])
     item = dataset.append_edit(position, edit.edit_id, edit.revision, operations, person.name, blob=edit.blob)
     sent = {operation.id: operation.annotation for operation in operations if isinstance(operation, Put)}
@@ -99,7 +99,7 @@ def read_history(dataset: DatasetOf, position: PositionOf) -> Any:
 
 @router.post("/{position}/restore", response_model=schemas.LabelledItem, response_model_exclude_defaults=True)
 def restore_item(dataset: DatasetOf, person: PersonOf, position: PositionOf, restoring: schemas.Restoring) -> Any:
-    """Bring back the labels of an earlier revision, as one more edit."""
+    """Bring back the labels and attributes of an earlier revision, as one more edit."""
     return dataset.restore(position, restoring.revision, restoring.edit_id, person.name, blob=restoring.blob)
 
 

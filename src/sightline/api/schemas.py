@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
 from sightline.core.categories import Categories as CategoryNames
-from sightline.data.editing import LABEL_ID, MAX_OPERATIONS
+from sightline.data.editing import LABEL_ID, LONGEST_VALUE, MAX_OPERATIONS
 from sightline.store.categories import MAX_NAME_LENGTH
 from sightline.store.datasets import EDIT_ID
 
@@ -102,13 +102,25 @@ class Review(Request):
     seen_by: Viewer | None
 
 
-Operation = Annotated[Put | Remove | Review, Field(discriminator="kind")]
+class SetAttribute(Request):
+    """Gives an attribute of the picture a value; null takes it away. Who looked at the picture stays as it was.
+
+    `key`: one line of at most 100 characters where it gets a value.
+    """
+
+    kind: Literal["set"]
+    key: str
+    value: Annotated[str, StringConstraints(max_length=LONGEST_VALUE)] | None
+
+
+Operation = Annotated[Put | Remove | Review | SetAttribute, Field(discriminator="kind")]
 
 
 class Edit(Request):
-    """What somebody did to the labels of a picture, as it was at `revision`; sent twice under one `edit_id`, it counts once.
+    """What somebody did to the labels and attributes of a picture, as it was at `revision`.
 
-    `blob`: of the picture that was shown; if another has its place by now, the edit is refused.
+    Sent twice under one `edit_id`, it counts once. `blob`: of the picture that was shown; if another has its place by now, the
+    edit is refused.
     """
 
     edit_id: RandomName
@@ -118,7 +130,7 @@ class Edit(Request):
 
 
 class Restoring(Request):
-    """Brings back the labels that a picture had at `revision`, as one more edit. `blob`: as of an edit."""
+    """Brings back the labels and attributes that a picture had at `revision`, as one more edit. `blob`: as of an edit."""
 
     edit_id: RandomName
     blob: BlobName | None = None
@@ -238,10 +250,14 @@ class Items(Answer):
 
 
 class LabelledItem(Item):
-    """A picture with its labels, later ones above earlier ones; `seen_by`: who looked, where its labels do not tell."""
+    """A picture with its labels, later ones above earlier ones; `seen_by`: who looked, where its labels do not tell.
+
+    `attributes`: further facts of the picture, text to text.
+    """
 
     labels: list[Label]
     seen_by: Viewer | None
+    attributes: dict[str, str] = {}
 
 
 class Video(Answer):

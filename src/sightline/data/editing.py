@@ -25,6 +25,8 @@ from sightline.data.truth import find_viewer, note_viewer
 MAX_OPERATIONS = 10_000  # of one edit
 MAX_LABELS = 100_000  # of one picture
 MAX_EDIT_BYTES = 32 << 20  # of one edit: 8 a coordinate, 1 a character of masks and attributes
+MAX_ATTRIBUTES = 200  # of one picture
+LONGEST_KEY, LONGEST_VALUE = 100, 2000  # characters of a picture's attribute
 LABEL_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 ItemState = Literal["labelled", "proposed", "unlabelled"]
@@ -43,10 +45,12 @@ class LabelState(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         labels: in order; later ones lie above earlier ones.
         seen_by: who looked at the picture, as `Item` has it; `find_viewer` tells who did.
+        attributes: further facts of the picture, text to text.
     """
 
     labels: tuple[Label, ...] = ()
     seen_by: Viewer | None = None
+    attributes: dict[str, str] = {}
 
     @property
     def annotations(self) -> tuple[Annotation, ...]:
@@ -82,7 +86,14 @@ class Review(msgspec.Struct, frozen=True, kw_only=True, tag="review", tag_field=
     seen_by: Viewer | None
 
 
-Operation = Put | Remove | Review
+class SetAttribute(msgspec.Struct, frozen=True, kw_only=True, tag="set", tag_field="kind", forbid_unknown_fields=True):
+    """Gives an attribute of the picture a value; None takes the attribute away. Who looked at the picture stays as it was."""
+
+    key: str
+    value: str | None
+
+
+Operation = Put | Remove | Review | SetAttribute
 
 
 def name_state(viewer: Viewer | None) -> ItemState:
@@ -106,8 +117,8 @@ def check_operations(operations: Sequence[Operation], width: int, height: int, c
         categories: that annotations may have.
 
     Raises: InvalidInput naming the operation, for an unknown category, a place outside of the picture or without area, a number
-        that is none, a ring of less than three points, polygons beside a mask, a mask that is broken or of another size, an id
-        or a size beyond the limits.
+        that is none, a ring of less than three points, polygons beside a mask, a mask that is broken or of another size, an id,
+        an attribute or a size beyond the limits.
     """
     if len(operations) > MAX_OPERATIONS:
         raise InvalidInput(
@@ -120,17 +131,20 @@ def check_operations(operations: Sequence[Operation], width: int, height: int, c
         if isinstance(operation, Put):
             annotation = read_annotation(operation.annotation)
             size += _estimate_bytes(annotation)
-            if size > MAX_EDIT_BYTES:
-                raise InvalidInput(
-                    f"expected at most {MAX_EDIT_BYTES >> 20} MiB of coordinates and masks in one edit; send several edits"
-                )
+            _check_size(size)
             _check_id(operation.id, where)
             _check_place(operation.place, where)
             operation = replace(operation, annotation=_clean_annotation(annotation, width, height, categories, where))
         elif isinstance(operation, Remove):
             _check_id(operation.id, where)
+        elif isinstance(operation, SetAttribute):
+            _check_attribute(operation.key, operation.value, where)
+            size += len(operation.key) + len(operation.value or "")
+            _check_size(size)
         elif not isinstance(operation, Review):
-            raise InvalidInput(f"{where}: expected a Put, Remove or Review, got {operation!r}; see sightline.data.editing")
+            raise InvalidInput(
+                f"{where}: expected a Put, Remove, Review or SetAttribute, got {operation!r}; see sightline.data.editing"
+            )
         elif operation.seen_by is not None and read_viewer(operation.seen_by) is None:
             raise InvalidInput(f"{where}: expected human, model, nobody or null, got {operation.seen_by!r}; say who looked")
         checked.append(operation)
@@ -145,7 +159,7 @@ def apply_operations(state: LabelState, operations: Iterable[Operation]) -> Labe
 
     Args: operations: as `check_operations` returned them, in order.
 
-    Raises: InvalidInput for a label that is not there to be removed, or too many labels.
+    Raises: InvalidInput for a label that is not there to be removed, too many labels, or too many attributes.
     """
     folding = _Folding(state)
     for number, operation in enumerate(operations):
@@ -153,8 +167,12 @@ def apply_operations(state: LabelState, operations: Iterable[Operation]) -> Labe
             folding.put(operation)
         elif isinstance(operation, Remove):
             folding.remove(operation.id, f"operation {number}")
-        else:
+        elif isinstance(operation, Review):
             folding.seen_by = operation.seen_by
+        elif operation.value is None:
+            folding.attributes.pop(operation.key, None)
+        else:
+            folding.attributes[operation.key] = operation.value
     return folding.finish()
 
 
@@ -165,8 +183,9 @@ class _Folding:
         self._ids = [label.id for label in state.labels]
         self._annotations = {label.id: label.annotation for label in state.labels}
         self._removed: set[str] = set()
-        self._before = len(self._ids)  # a picture that came with more may be edited, too
+        self._before = state  # a picture that came with more may be edited, too
         self.seen_by = state.seen_by
+        self.attributes = dict(state.attributes)
 
     def put(self, operation: Put) -> None:
         old = self._annotations.get(operation.id)
@@ -187,11 +206,15 @@ class _Folding:
 
     def finish(self) -> LabelState:
         self._drop_removed()
-        if len(self._ids) > max(MAX_LABELS, self._before):
-            raise InvalidInput(f"expected at most {MAX_LABELS} labels in one picture, got {len(self._ids)}; remove some")
+        _check_count("labels", len(self._ids), max(MAX_LABELS, len(self._before.labels)))
+        _check_count("attributes", len(self.attributes), max(MAX_ATTRIBUTES, len(self._before.attributes)))
         labels = tuple(Label(id=label_id, annotation=self._annotations[label_id]) for label_id in self._ids)
         annotations = [label.annotation for label in labels]
-        return LabelState(labels=labels, seen_by=note_viewer(find_viewer(annotations, self.seen_by), annotations))
+        return LabelState(
+            labels=labels,
+            seen_by=note_viewer(find_viewer(annotations, self.seen_by), annotations),
+            attributes=dict(sorted(self.attributes.items())),  # as a frozen version has them
+        )
 
     def _note(self, *touched: Annotation | None) -> None:
         if any(annotation is not None and annotation.origin == "human" for annotation in touched):
@@ -220,16 +243,21 @@ def find_changes(before: LabelState, after: LabelState) -> tuple[Operation, ...]
             present.remove(label.id)
         operations.append(Put(id=label.id, annotation=label.annotation, place=None if place == len(present) else place))
         present.insert(place, label.id)
+    operations += [SetAttribute(key=key, value=None) for key in before.attributes if key not in after.attributes]
+    for key, value in after.attributes.items():
+        if before.attributes.get(key) != value:
+            operations.append(SetAttribute(key=key, value=value))
     return (*operations, Review(seen_by=after.seen_by))
 
 
 def describe_operations(operations: Sequence[Operation], before: LabelState) -> str:
     """A short line of what an edit does, for the history.
 
-    Example: "added 2 cell, 1 platelet; changed 1 cell; removed 1 cell; reviewed by a person".
+    Example: "added 2 cell, 1 platelet; changed 1 cell; removed 1 cell; set attribute line; reviewed by a person".
     """
     known = {label.id: label.annotation.category for label in before.labels}
     done: dict[str, Counter[str]] = {"added": Counter(), "changed": Counter(), "removed": Counter()}
+    attributes: dict[str, str | None] = {}
     review = ""
     for operation in operations:
         if isinstance(operation, Put):
@@ -237,9 +265,17 @@ def describe_operations(operations: Sequence[Operation], before: LabelState) -> 
             known[operation.id] = operation.annotation.category
         elif isinstance(operation, Remove):
             done["removed"][known.pop(operation.id, "label")] += 1
+        elif isinstance(operation, SetAttribute):
+            attributes[operation.key] = operation.value
         else:
             review = REVIEWS[operation.seen_by]
     parts = [f"{word} {_list_counts(counts)}" for word, counts in done.items() if counts]
+    for word, keys in (
+        ("set", [key for key, value in attributes.items() if value is not None]),
+        ("removed", [key for key, value in attributes.items() if value is None]),
+    ):
+        if keys:
+            parts.append(f"{word} attribute{'s' if len(keys) > 1 else ''} {_list_names(keys)}")
     return "; ".join([*parts, review] if review else parts) or "nothing"
 
 
@@ -249,13 +285,18 @@ REVIEWS: dict[Viewer | None, str] = {
     "nobody": "marked as not looked at",
     None: "left to what its annotations tell",
 }
-LISTED = 5  # categories that a line of the history names
+LISTED = 5  # categories or attributes that a line of the history names
 
 
 def _list_counts(counts: Counter[str]) -> str:
     shown = [f"{count} {name}" for name, count in counts.most_common(LISTED)]
     rest = counts.total() - sum(count for _, count in counts.most_common(LISTED))
     return ", ".join([*shown, f"{rest} others"] if rest else shown)
+
+
+def _list_names(names: Sequence[str]) -> str:
+    rest = len(names) - LISTED
+    return ", ".join([*names[:LISTED], f"{rest} others"] if rest > 0 else names)
 
 
 def _clean_annotation(annotation: Annotation, width: int, height: int, categories: Categories, where: str) -> Annotation:
@@ -284,6 +325,31 @@ def _clean_annotation(annotation: Annotation, width: int, height: int, categorie
 def _check_id(label_id: str, where: str) -> None:
     if not isinstance(label_id, str) or not LABEL_ID.fullmatch(label_id):
         raise InvalidInput(f"{where}: expected an id of 1 to 64 letters, digits, '-' or '_', got {label_id!r}; make another")
+
+
+def _check_attribute(key: str, value: str | None, where: str) -> None:
+    is_text = isinstance(key, str) and not SURROGATES.search(key)
+    # What came with an import may be longer, and must be possible to take away.
+    if not is_text or (value is not None and (not 1 <= len(key) <= LONGEST_KEY or key.splitlines() != [key])):
+        raise InvalidInput(
+            f"{where}: expected a key of one line of 1 to {LONGEST_KEY} characters, got {key!r:.120}; choose another"
+        )
+    if value is not None and (not isinstance(value, str) or len(value) > LONGEST_VALUE or SURROGATES.search(value)):
+        raise InvalidInput(
+            f"{where}: expected as {key!r} a text of at most {LONGEST_VALUE} characters, got {value!r:.60}; shorten it"
+        )
+
+
+def _check_count(what: str, count: int, most: int) -> None:
+    if count > most:
+        raise InvalidInput(f"expected at most {most} {what} in one picture, got {count}; remove some")
+
+
+def _check_size(size: int) -> None:
+    if size > MAX_EDIT_BYTES:
+        raise InvalidInput(
+            f"expected at most {MAX_EDIT_BYTES >> 20} MiB of coordinates, masks and attributes in one edit; send several edits"
+        )
 
 
 def _check_place(place: int | None, where: str) -> None:

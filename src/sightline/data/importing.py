@@ -345,6 +345,7 @@ class _Import(msgspec.Struct, frozen=True, kw_only=True):
             source_video=source.source_video,
             frame_pts=source.frame_pts,
             seen_by=note_viewer(find_viewer(annotations, source.seen_by), kept),
+            attributes={replace_surrogates(key): replace_surrogates(value) for key, value in source.attributes.items()},
             annotations=kept,
         )
 
@@ -420,6 +421,10 @@ def _check_items(source: Iterable[SourceItem]) -> Iterator[SourceItem]:
         if item.seen_by is not None and read_viewer(item.seen_by) is None:
             known = ", ".join(get_args(Viewer))
             raise InvalidInput(f"{item.file_name}: expected seen_by None, {known}, got {item.seen_by!r}; choose one of these")
+        if not all(isinstance(text, str) for pair in dict(item.attributes).items() for text in pair):
+            raise InvalidInput(
+                f"{item.file_name}: expected attributes from text to text, got {item.attributes!r:.100}; correct it"
+            )
         try:
             annotations = tuple(read_annotation(one) for one in item.annotations)
             if isinstance(item.content, np.ndarray):

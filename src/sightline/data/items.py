@@ -22,12 +22,14 @@ from sightline.core.errors import CorruptFile, InvalidInput
 ROWS_PER_GROUP = 4096
 BYTES_PER_GROUP = 16 << 20  # estimated Arrow bytes: masks are long, and 4096 rows of them would not fit a small machine
 ROWS_PER_BATCH = 512
-SEEN_BY = "seen_by"  # a column that versions made before it lack
+SEEN_BY, ATTRIBUTES = "seen_by", "attributes"
+ADDED_COLUMNS = (SEEN_BY, ATTRIBUTES)  # in the order in which they came: versions made before lack the last, or both
 
 Viewer = Literal["human", "model", "nobody"]
 
 BOX_TYPE = pa.struct([(name, pa.float64()) for name in ("x_min", "y_min", "x_max", "y_max")])
 MASK_TYPE = pa.struct([("height", pa.int32()), ("width", pa.int32()), ("counts", pa.string())])
+ATTRIBUTES_TYPE = pa.map_(pa.string(), pa.string())
 ANNOTATION_TYPE = pa.struct(
     [
         ("category", pa.string()),
@@ -37,7 +39,7 @@ ANNOTATION_TYPE = pa.struct(
         ("confidence", pa.float64()),
         ("origin", pa.string()),
         ("is_crowd", pa.bool_()),
-        ("attributes", pa.map_(pa.string(), pa.string())),
+        (ATTRIBUTES, ATTRIBUTES_TYPE),
     ]
 )
 ITEM_SCHEMA = pa.schema(
@@ -51,14 +53,20 @@ ITEM_SCHEMA = pa.schema(
         pa.field("source_video", pa.string()),
         pa.field("frame_pts", pa.int64()),
         pa.field(SEEN_BY, pa.string()),
+        pa.field(ATTRIBUTES, ATTRIBUTES_TYPE),
         pa.field("annotations", pa.list_(ANNOTATION_TYPE), nullable=False),
     ]
 )
-OLDER_SCHEMA = ITEM_SCHEMA.remove(ITEM_SCHEMA.get_field_index(SEEN_BY))
+KNOWN_SCHEMAS = [
+    pa.schema([field for field in ITEM_SCHEMA if field.name not in ADDED_COLUMNS[count:]])
+    for count in range(len(ADDED_COLUMNS) + 1)
+]
 DICTIONARY_COLUMNS = [
     "split",
     "source_video",
     SEEN_BY,
+    "attributes.key_value.key",
+    "attributes.key_value.value",
     "annotations.list.element.category",
     "annotations.list.element.origin",
     "annotations.list.element.attributes.key_value.key",
@@ -80,6 +88,7 @@ class Item(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         seen_by: who looked at the picture to label it, where its annotations do not tell: "human" (without annotations of
             people it shows nothing), "model" (a model alone) or "nobody". None: a picture without annotations counts as one
             that shows nothing.
+        attributes: further facts of the picture, text to text ("line": "3").
         annotations: in pixels of the upright picture.
     """
 
@@ -92,6 +101,7 @@ class Item(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     source_video: str | None = None
     frame_pts: int | None = None
     seen_by: Viewer | None = None
+    attributes: dict[str, str] = {}
     annotations: tuple[Annotation, ...] = ()
 
 
@@ -159,14 +169,14 @@ def read_video_splits(path: Path) -> dict[str, str | None]:
 def load_item_table(path: Path, splits: Sequence[str] | None = None) -> "ItemTable":
     """The items of the named splits as compact Arrow columns for random access, e.g. by a shuffling trainer."""
     with open_items_file(path) as file:
-        parts = [_choose_rows(_add_seen_by(batch), splits) for batch in file.iter_batches(batch_size=ROWS_PER_GROUP)]
+        parts = [_choose_rows(_add_columns(batch), splits) for batch in file.iter_batches(batch_size=ROWS_PER_GROUP)]
     return ItemTable(pa.Table.from_batches(parts, schema=ITEM_SCHEMA).combine_chunks())
 
 
 def read_row_group(path: Path, group: int) -> "ItemTable":
     """The items of one row group. Raises: CorruptFile when the file is no `items.parquet`."""
     with open_items_file(path) as file:
-        parts = [_add_seen_by(batch) for batch in file.read_row_group(group).to_batches()]
+        parts = [_add_columns(batch) for batch in file.read_row_group(group).to_batches()]
     return ItemTable(pa.Table.from_batches(parts, schema=ITEM_SCHEMA).combine_chunks())
 
 
@@ -222,17 +232,16 @@ def open_items_file(path: Path) -> pq.ParquetFile:
         file = pq.ParquetFile(path)
     except (pa.ArrowInvalid, OSError) as error:
         raise CorruptFile(f"{path} is no readable items.parquet: {str(error).splitlines()[0]}; make it again") from error
-    if not any(file.schema_arrow.equals(schema) for schema in (ITEM_SCHEMA, OLDER_SCHEMA)):
+    if not any(file.schema_arrow.equals(schema) for schema in KNOWN_SCHEMAS):
         file.close()
         raise CorruptFile(f"{path} has other columns than items.parquet of this version; import the dataset again")
     return file
 
 
-def _add_seen_by(batch: pa.RecordBatch) -> pa.RecordBatch:
-    """The batch with all columns: older versions do not say who looked."""
-    if SEEN_BY in batch.schema.names:
-        return batch
-    columns = [pa.nulls(len(batch), pa.string()) if name == SEEN_BY else batch.column(name) for name in ITEM_SCHEMA.names]
+def _add_columns(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """The batch with all columns: older versions lack some, of which they say nothing."""
+    there = set(batch.schema.names)
+    columns = [batch.column(field.name) if field.name in there else pa.nulls(len(batch), field.type) for field in ITEM_SCHEMA]
     return pa.RecordBatch.from_arrays(columns, schema=ITEM_SCHEMA)
 
 
@@ -243,7 +252,7 @@ def _choose_rows(batch: pa.RecordBatch, splits: Sequence[str] | None) -> pa.Reco
 
 
 def _estimate_bytes(item: Item) -> int:
-    size = 200
+    size = 200 + _count_letters(item.attributes)
     for annotation in item.annotations:
         size += 100
         if annotation.polygons is not None:
@@ -251,6 +260,10 @@ def _estimate_bytes(item: Item) -> int:
         if annotation.mask is not None:
             size += len(annotation.mask.counts)
     return size
+
+
+def _count_letters(attributes: dict[str, str]) -> int:
+    return sum(len(key) + len(value) for key, value in attributes.items())
 
 
 def _item_to_row(item: Item) -> dict[str, Any]:
@@ -264,6 +277,7 @@ def _item_to_row(item: Item) -> dict[str, Any]:
         "source_video": item.source_video,
         "frame_pts": item.frame_pts,
         SEEN_BY: item.seen_by,
+        ATTRIBUTES: _sort_attributes(item.attributes),
         "annotations": [_annotation_to_row(annotation) for annotation in item.annotations],
     }
 
@@ -280,12 +294,17 @@ def _annotation_to_row(annotation: Annotation) -> dict[str, Any]:
         "confidence": annotation.confidence,
         "origin": annotation.origin,
         "is_crowd": annotation.is_crowd,
-        # Sorted, so that the same facts give the same bytes and so the same version id.
-        "attributes": sorted(annotation.attributes.items()),
+        ATTRIBUTES: _sort_attributes(annotation.attributes),
     }
 
 
+def _sort_attributes(attributes: dict[str, str]) -> list[tuple[str, str]]:
+    """Sorted, so that the same facts give the same bytes and so the same version id."""
+    return sorted(attributes.items())
+
+
 def _row_to_item(row: dict[str, Any]) -> Item:
+    row[ATTRIBUTES] = dict(row.get(ATTRIBUTES) or ())
     row["annotations"] = tuple(_row_to_annotation(annotation) for annotation in row["annotations"])
     return Item(**row)
 
@@ -300,5 +319,5 @@ def _row_to_annotation(row: dict[str, Any]) -> Annotation:
         confidence=row["confidence"],
         origin=row["origin"],
         is_crowd=row["is_crowd"],
-        attributes=dict(row["attributes"]),
+        attributes=dict(row[ATTRIBUTES]),
     )

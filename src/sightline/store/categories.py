@@ -127,7 +127,7 @@ def translate_annotation(annotation: Annotation, words: Mapping[str, str]) -> An
 def translate_state(state: LabelState, words: Mapping[str, str]) -> LabelState:
     """All labels of a picture with other words for their categories."""
     labels = tuple(Label(id=label.id, annotation=translate_annotation(label.annotation, words)) for label in state.labels)
-    return LabelState(labels=labels, seen_by=state.seen_by)
+    return replace(state, labels=labels)
 
 
 def translate_operations(operations: Iterable[Operation], words: Mapping[str, str]) -> tuple[Operation, ...]:

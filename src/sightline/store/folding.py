@@ -30,7 +30,8 @@ def fold_item(
 def name_labels(base: Base, to_ids: Mapping[str, str], item: Item, ids: Sequence[str] | None = None) -> LabelState:
     """The labels of an item as its base has them. Args: ids: of its annotations; None: those that they have by themselves."""
     annotations = [translate_annotation(annotation, to_ids) for annotation in item.annotations]
-    return LabelState(labels=number_labels(annotations, ids or base.number_labels(len(annotations))), seen_by=item.seen_by)
+    labels = number_labels(annotations, ids or base.number_labels(len(annotations)))
+    return LabelState(labels=labels, seen_by=item.seen_by, attributes=item.attributes)
 
 
 def fold_heads(connection: Connection, dataset_id: int, base: Base, to_ids: Mapping[str, str], index: ItemIndex) -> list[Head]:

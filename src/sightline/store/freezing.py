@@ -250,4 +250,5 @@ class _Writing:
         if earlier is not None or ids != self._base.number_labels(len(ids)):
             self.label_ids[item.file_name] = ids
         annotations = translate_state(state, self._categories.to_names).annotations
-        return msgspec.structs.replace(item, annotations=annotations, seen_by=note_viewer(state.viewer, annotations))
+        seen_by = note_viewer(state.viewer, annotations)
+        return msgspec.structs.replace(item, annotations=annotations, seen_by=seen_by, attributes=state.attributes)

@@ -14,7 +14,7 @@ from sightline.store.records import ItemRow, LabelledItem
 def make_item(row: ItemRow, state: LabelState, categories: CategoryTable) -> LabelledItem:
     """A picture as it is answered. Args: state: with ids for categories."""
     labels = translate_state(state, categories.to_names).labels
-    return LabelledItem(**asdict(row), labels=labels, seen_by=state.seen_by)
+    return LabelledItem(**asdict(row), labels=labels, seen_by=state.seen_by, attributes=state.attributes)
 
 
 def make_untouched(present: Present, position: int, named: Collection[str]) -> LabelledItem | None:

@@ -60,10 +60,12 @@ class LabelledItem(ItemRow, frozen=True, kw_only=True):
     Attributes:
         labels: in order; later ones lie above earlier ones.
         seen_by: who looked at it, where its annotations do not tell, as `Item` has it.
+        attributes: further facts of the picture, text to text.
     """
 
     labels: tuple[Label, ...]
     seen_by: Viewer | None
+    attributes: dict[str, str]
 
 
 class JournalEntry(msgspec.Struct, frozen=True, kw_only=True):

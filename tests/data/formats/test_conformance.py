@@ -277,6 +277,26 @@ def test_formats_with_a_place_for_it_carry_every_word_on_who_looked(format, tmp_
     assert {item.blob: item.seen_by for item in again.items()} == {item.blob: item.seen_by for item in version.items()}
 
 
+@pytest.mark.parametrize("format", WRITTEN)
+def test_attributes_of_pictures_come_back_the_same_or_are_told_before(format, tmp_path):
+    content = next(name for name in CONTENTS if load_format(format).check(make_version(tmp_path / name, name)).is_clean)
+    plain = make_version(tmp_path / "plain", content)
+    facts = {"größe": "3 mm", "empty": "", "checked": "true", "line": "7", "code": "007", "day": "2026-11-28"}
+    items = [replace(item, attributes={} if number else facts) for number, item in enumerate(plain.items())]
+    with VersionWriter(tmp_path / "version", "fruit", plain.categories, plain.blobs) as writer:
+        for item in items:
+            writer.add(item)
+        version = writer.close()
+    losses = load_format(format).check(version)
+    if format in ("sightline", "coco", "datumaro"):
+        again, written, read = export_and_import(version, format, tmp_path, allow_loss=False)
+        assert losses.is_clean and written.is_clean and read.is_clean
+        assert {item.blob: item.attributes for item in again.items()} == {item.blob: item.attributes for item in items}
+    else:
+        told = {f"the format has no attribute {key!r} of a whole picture" for key in facts}
+        assert {found.reason for found in losses.findings() if found.outcome == "dropped"} == told
+
+
 @pytest.mark.parametrize("origin", ["human", "model"])
 @pytest.mark.parametrize("format", ["voc", "yolo", "yolo_segment", "darknet"])
 def test_a_picture_of_which_no_annotation_is_written_is_one_that_nobody_looked_at(format, origin, tmp_path):

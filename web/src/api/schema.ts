@@ -125,7 +125,7 @@ export interface paths {
         };
         /**
          * Read Item
-         * @description A picture with its labels.
+         * @description A picture with its labels and attributes.
          */
         get: operations["read_item"];
         put?: never;
@@ -151,7 +151,7 @@ export interface paths {
         put?: never;
         /**
          * Append Edit
-         * @description Change the labels of a picture. Sent again under the same `edit_id` it changes nothing more.
+         * @description Change the labels and attributes of a picture. Sent again under the same `edit_id` it changes nothing more.
          */
         post: operations["append_edit"];
         delete?: never;
@@ -171,7 +171,7 @@ export interface paths {
         put?: never;
         /**
          * Restore Item
-         * @description Bring back the labels of an earlier revision, as one more edit.
+         * @description Bring back the labels and attributes of an earlier revision, as one more edit.
          */
         post: operations["restore_item"];
         delete?: never;
@@ -1355,9 +1355,10 @@ export interface components {
         };
         /**
          * Edit
-         * @description What somebody did to the labels of a picture, as it was at `revision`; sent twice under one `edit_id`, it counts once.
+         * @description What somebody did to the labels and attributes of a picture, as it was at `revision`.
          *
-         *     `blob`: of the picture that was shown; if another has its place by now, the edit is refused.
+         *     Sent twice under one `edit_id`, it counts once. `blob`: of the picture that was shown; if another has its place by now, the
+         *     edit is refused.
          */
         Edit: {
             /** Edit Id */
@@ -1367,7 +1368,7 @@ export interface components {
             /** Revision */
             revision: number;
             /** Operations */
-            operations: (components["schemas"]["Put"] | components["schemas"]["Remove"] | components["schemas"]["Review"])[];
+            operations: (components["schemas"]["Put"] | components["schemas"]["Remove"] | components["schemas"]["Review"] | components["schemas"]["SetAttribute"])[];
         };
         /**
          * EngineFacts
@@ -1641,6 +1642,8 @@ export interface components {
         /**
          * LabelledItem
          * @description A picture with its labels, later ones above earlier ones; `seen_by`: who looked, where its labels do not tell.
+         *
+         *     `attributes`: further facts of the picture, text to text.
          */
         LabelledItem: {
             /** Position */
@@ -1672,6 +1675,13 @@ export interface components {
             labels: components["schemas"]["Label"][];
             /** Seen By */
             seen_by: ("human" | "model" | "nobody") | null;
+            /**
+             * Attributes
+             * @default {}
+             */
+            attributes?: {
+                [key: string]: string;
+            };
         };
         /**
          * Made
@@ -2061,7 +2071,7 @@ export interface components {
         };
         /**
          * Restoring
-         * @description Brings back the labels that a picture had at `revision`, as one more edit. `blob`: as of an edit.
+         * @description Brings back the labels and attributes that a picture had at `revision`, as one more edit. `blob`: as of an edit.
          */
         Restoring: {
             /** Edit Id */
@@ -2120,6 +2130,23 @@ export interface components {
             version: string;
             /** Workspace */
             workspace: string;
+        };
+        /**
+         * SetAttribute
+         * @description Gives an attribute of the picture a value; null takes it away. Who looked at the picture stays as it was.
+         *
+         *     `key`: one line of at most 100 characters where it gets a value.
+         */
+        SetAttribute: {
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            kind: "set";
+            /** Key */
+            key: string;
+            /** Value */
+            value: string | null;
         };
         /**
          * StaleProblem

@@ -132,6 +132,7 @@ def add(dataset: Dataset, files: Sequence[File], target: Dataset, author: str) -
                     there.put_bytes(here.read(file.item.blob))
                 annotations = tuple(label.annotation for label in file.item.labels)
                 item = index.read_item(file.item.position)
-                writer.add(replace(item, annotations=annotations, seen_by=file.item.seen_by))
+                said = {"seen_by": file.item.seen_by, "attributes": file.item.attributes}
+                writer.add(replace(item, annotations=annotations, **said))
             version = writer.close()
         add_version(target, version, author, ConversionReport(), split="given")

@@ -38,6 +38,7 @@ class SourceItem(msgspec.Struct, frozen=True, kw_only=True):
         is_upright: the labels are known to belong to the upright picture; else an import warns where EXIF turns it.
         seen_by: who looked at the picture to label it, where `annotations` do not tell: "human", "model", "nobody"; see `Item`.
         source_video, frame_pts: of a frame: its video's name, whose frames a drawn split keeps together, and its time there.
+        attributes: further facts of the picture, text to text.
     """
 
     file_name: str
@@ -51,6 +52,7 @@ class SourceItem(msgspec.Struct, frozen=True, kw_only=True):
     seen_by: Viewer | None = None
     source_video: str | None = None
     frame_pts: int | None = None
+    attributes: dict[str, str] = {}
 
 
 class SourceDataset(msgspec.Struct, frozen=True, kw_only=True):

@@ -26,9 +26,21 @@ def report_lost_facts(report: ConversionReport, item: Item, annotation: Annotati
 
 
 def report_lost_item_facts(report: ConversionReport, item: Item) -> None:
-    """Tell of a frame's video and time, which no folder layout holds."""
+    """Tell of all that no folder layout holds of a picture: a frame's video and time, and attributes."""
+    report_lost_frame(report, item)
+    report_lost_attributes(report, item)
+
+
+def report_lost_frame(report: ConversionReport, item: Item) -> None:
+    """Tell of a frame's video and time."""
     if item.source_video is not None:
         report.drop("attribute", "the format does not hold which frame of which video a picture is", item.file_name)
+
+
+def report_lost_attributes(report: ConversionReport, item: Item) -> None:
+    """Tell of attributes of whole pictures."""
+    for key in item.attributes:
+        report.drop("attribute", f"the format has no attribute {key!r} of a whole picture", item.file_name)
 
 
 def report_lost_viewer(report: ConversionReport, item: Item) -> None:

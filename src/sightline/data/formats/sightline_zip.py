@@ -208,6 +208,7 @@ def _to_source(item: Item, content: bytes) -> SourceItem:
         seen_by=item.seen_by,
         source_video=item.source_video,
         frame_pts=item.frame_pts,
+        attributes=item.attributes,
     )
 
 

@@ -52,7 +52,6 @@ def test_datumaros_own_sample(assets: Path, tmp_path: Path) -> None:
     for kind, count in {"caption": 3, "points": 1, "polyline": 1, "cuboid_3d": 1}.items():
         assert report.count("annotation", "dropped", f"{kind} is not kept") == count
     assert report.count("annotation", "dropped", "annotation without a label") == 2
-    assert report.count("attribute", "dropped", "attributes of whole pictures are not kept") == 2
 
 
 def test_points_of_skeletons_are_no_categories_and_their_picture_shows_not_nothing(assets: Path, tmp_path: Path) -> None:
@@ -183,7 +182,9 @@ def test_who_looked_and_the_frame_of_a_video_are_read_where_they_are_written(tmp
     _, items, report = read("datumaro", tmp_path)
     assert {name: getattr(items["1.png"], name) for name in facts} == facts
     assert [getattr(items["2.png"], name) for name in facts] == [None, None, None]
-    assert report.count("attribute", "dropped", "attributes of whole pictures are not kept") == 4
+    assert items["1.png"].attributes == {}
+    assert items["2.png"].attributes == {"seen_by": "me", "source_video": "3", "frame_pts": "true", "frame": "0"}
+    assert report.dropped("attribute") == 0
 
 
 def test_what_is_no_picture_is_told_with_its_annotations(tmp_path: Path) -> None:

@@ -220,14 +220,16 @@ def test_tags_of_pictures_are_labels_where_there_are_no_classes(tmp_path: Path) 
     assert dataset.categories.names == ("rainy", "road: wet", "road: dry")
     assert [one.category for one in items["ds/1.png"].annotations] == ["rainy", "road: dry"]
     assert items["ds/1.png"].split == "val"
-    assert report.count("attribute", "dropped", "tags of whole pictures are not kept") == 1
+    assert items["ds/1.png"].attributes == {"note": "free text"}
+    assert report.dropped("attribute") == 0
 
     boxed = put_project(tmp_path / "boxed", figure("rectangle"), tags=known)
     put_labels(boxed / "ds/ann/1.png.json", figure("rectangle"), tags=tags)
     dataset, items, report = read("supervisely", boxed)
     assert dataset.categories.names == ("zebra", "ant")
     assert len(items["ds/1.png"].annotations) == 1
-    assert report.count("attribute", "dropped", "tags of whole pictures are not kept") == 3
+    assert items["ds/1.png"].attributes == {"rainy": "true", "road": "dry", "note": "free text"}
+    assert report.dropped("attribute") == 0
 
 
 def test_datasets_nest_and_may_be_splits(tmp_path: Path) -> None:

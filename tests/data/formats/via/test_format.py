@@ -64,7 +64,8 @@ def test_a_project_orders_its_classes_and_names_the_folder_of_its_pictures(tmp_p
         ("x/y/a.png", "train", 2),
         ("b c.png", "train", 0),
     ]
-    assert report.dropped("attribute") == 1  # the caption
+    assert [item.attributes for item in items.values()] == [{}, {"caption": "home"}]
+    assert report.dropped("attribute") == 0
     version, report = import_dataset(path, Workspace(tmp_path / "w"), "x")
     assert version.count() == 2
 

@@ -5,8 +5,8 @@ single JSON. It may hold polygons of several parts, RLE (compressed or not), cro
 bbox). Ids may be sparse, and keys may be in any order. Of several folders that hold a picture of the listed name, the one
 counts that holds the most of the JSON's pictures. Keypoints and captions are not kept, and the report says so.
 
-**Written:** `annotations/instances_<split>.json` and `images/`. Confidence, origin, attributes and who looked at a picture go
-into keys of their own ("score", "origin", "attributes", "seen_by"), which other readers ignore.
+**Written:** `annotations/instances_<split>.json` and `images/`. Confidence, origin, attributes (of annotations and of pictures)
+and who looked at a picture go into keys of their own ("score", "origin", "attributes", "seen_by"), which other readers ignore.
 
 Some COCO tools apply EXIF orientation, others ignore it. On import, labels that record the size of the stored picture are
 turned with it. Where no size tells (mirrored, upside down, square), labels are taken as upright, and the report warns. On
@@ -28,7 +28,7 @@ from sightline.core.categories import Categories
 from sightline.core.errors import SightlineError, UnreadableDataset
 from sightline.data.conversion import ConversionReport
 from sightline.data.formats.coco.names import TASKS, find_file_split, list_folder_names, name_task
-from sightline.data.formats.coco.scanning import CocoScan
+from sightline.data.formats.coco.scanning import CocoScan, read_attributes
 from sightline.data.formats.coco.writing import check_coco, write_coco
 from sightline.data.formats.format import SourceDataset, SourceItem
 from sightline.data.formats.listed_pictures import ListedPictures, remove_machine_folders, warn_unlisted
@@ -174,6 +174,7 @@ def _stream_items(scans: list[CocoScan], root: Path, report: ConversionReport) -
                 annotations=tuple(annotation for annotation in parsed if annotation is not None),
                 declared_size=size,
                 seen_by=image.seen_by,
+                attributes=image.attributes,
             )
     warn_unlisted(folders, seen, root, report)
 
@@ -217,7 +218,7 @@ def _parse_annotation(
         confidence=float(score) if isinstance(score, int | float) else None,
         origin="model" if origin == "model" else "human",
         is_crowd=bool(record.get("iscrowd", 0)),
-        attributes=_parse_attributes(record),
+        attributes=read_attributes(record),
     )
 
 
@@ -263,13 +264,6 @@ def _parse_segmentation(segmentation: Any, size: tuple[int, int] | None) -> tupl
         segmentation = [segmentation]
     rings = tuple(tuple(math.nan if value is None else float(value) for value in ring) for ring in segmentation)
     return tuple(ring for ring in rings if ring) or None, None
-
-
-def _parse_attributes(record: dict[str, Any]) -> dict[str, str]:
-    attributes = record.get("attributes")
-    if not isinstance(attributes, dict):
-        return {}
-    return {str(name): value if isinstance(value, str) else str(value).lower() for name, value in attributes.items()}
 
 
 def _as_list(value: Any) -> list[Any]:

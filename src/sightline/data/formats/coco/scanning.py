@@ -29,6 +29,7 @@ class CocoImage(msgspec.Struct, frozen=True, array_like=True):
     width: int | None
     height: int | None
     seen_by: Viewer | None = None
+    attributes: dict[str, str] = {}
 
 
 class CocoScan:
@@ -106,7 +107,8 @@ class CocoScan:
             return
         self._keys.append(identity)
         width, height = (_whole_number(record.get(name)) for name in ("width", "height"))
-        image = CocoImage(replace_surrogates(file_name), width, height, read_viewer(record.get("seen_by")))
+        seen_by = read_viewer(record.get("seen_by"))
+        image = CocoImage(replace_surrogates(file_name), width, height, seen_by, read_attributes(record))
         images.write(msgspec.json.encode(image) + b"\n")
 
     def _add_category(self, record: Any) -> None:
@@ -194,6 +196,17 @@ class _Blocks:
                     ordinal, record = msgspec.json.decode(line)
                     annotations.setdefault(ordinal, []).append(record)
         return annotations
+
+
+def read_attributes(record: dict[str, Any]) -> dict[str, str]:
+    """The attributes of a picture's or an annotation's record, as text."""
+    attributes = record.get("attributes")
+    if not isinstance(attributes, dict):
+        return {}
+    return {
+        replace_surrogates(str(name)): replace_surrogates(value) if isinstance(value, str) else str(value).lower()
+        for name, value in attributes.items()
+    }
 
 
 def _make_key(identity: Any) -> int | None:

@@ -14,7 +14,7 @@ from sightline.core.annotations import Annotation
 from sightline.core.categories import Categories
 from sightline.data.conversion import ConversionReport
 from sightline.data.formats.coco.names import find_file_split
-from sightline.data.formats.losses import report_lost_ignore, report_lost_item_facts, report_renamed_splits, warn_turned
+from sightline.data.formats.losses import report_lost_frame, report_lost_ignore, report_renamed_splits, warn_turned
 from sightline.data.formats.picture_files import check_inside
 from sightline.data.items import Item
 from sightline.data.versions import DatasetVersion
@@ -46,6 +46,8 @@ def write_coco(version: DatasetVersion, target: Path, report: ConversionReport) 
             facts: dict[str, Any] = {"id": image_id, "file_name": item.file_name, "width": item.width, "height": item.height}
             if item.seen_by is not None:
                 facts["seen_by"] = item.seen_by
+            if item.attributes:
+                facts["attributes"] = item.attributes
             writer.append("images", facts)
             for annotation in item.annotations:
                 writer.append("annotations", _make_record(annotation, annotation_id, image_id, version.categories))
@@ -71,7 +73,7 @@ def _list_items(version: DatasetVersion, report: ConversionReport) -> Iterator[I
     report_lost_ignore(report, version)
     report_renamed_splits(report, version, _read_split)
     for item in version.items():
-        report_lost_item_facts(report, item)
+        report_lost_frame(report, item)
         warn_turned(report, item)
         for annotation in item.annotations:
             if annotation.polygons is not None and annotation.mask is not None:

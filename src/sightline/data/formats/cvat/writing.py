@@ -11,7 +11,13 @@ from sightline.core.annotations import Annotation, BoxXyxy
 from sightline.data.conversion import ConversionReport
 from sightline.data.formats.cvat.elements import NO_SUBSET, read_subset
 from sightline.data.formats.cvat.shapes import PART_OF
-from sightline.data.formats.losses import report_lost_ignore, report_other_box, report_renamed_splits, warn_turned
+from sightline.data.formats.losses import (
+    report_lost_attributes,
+    report_lost_ignore,
+    report_other_box,
+    report_renamed_splits,
+    warn_turned,
+)
 from sightline.data.formats.picture_files import FileNamer, make_unique_names
 from sightline.data.items import Item
 from sightline.data.versions import UNSPLIT, DatasetVersion
@@ -62,6 +68,7 @@ def _place_items(version: DatasetVersion, report: ConversionReport) -> Iterator[
 
 def _report_losses(item: Item, report: ConversionReport) -> None:
     warn_turned(report, item)
+    report_lost_attributes(report, item)
     for annotation in item.annotations:
         if annotation.confidence is not None and annotation.origin != "model":
             report.drop("attribute", "the format holds a confidence of a model's annotation only", item.file_name)

@@ -3,15 +3,16 @@
 **Read:** `annotations/<subset>.json` of any version with `images/<subset>/` (or `images/`, or the folder itself), the same
 below `dataset/` of a project, or a single JSON. A subset is a split; "default" is none. An item's picture is the one that its
 `path` names, else the one that has its id for a name. Not kept, and told: points, skeletons, polylines, cuboids, captions,
-point clouds, videos, parents of labels, facts of whole pictures (CVAT's `frame`). A picture that has only such annotations
-counts as one that nobody looked at. Colours of labels are not kept. `.datum` (binary) and encrypted files are not read.
+point clouds, videos, parents of labels. A picture that has only such annotations counts as one that nobody looked at. Colours
+of labels are not kept. `.datum` (binary) and encrypted files are not read.
 
 **What is one object.** Pieces of one `group` and one label: the parts of an outline, its box, its mask, its label. A piece
 without a label has the one that its group has. Several boxes, or several masks, of a group are an object each, and what shares
 a group has its number as the attribute `group`. The lower `z_order` lies below.
 
-**Attributes** become text (`true`, `7`), and `object_id` is one. `score` of 0 to 1 is the confidence of a model, `is_crowd` the
-mark of a crowd. Ellipses, and boxes that are turned (`rotated_bbox`, CVAT's attribute `rotation`), become polygons.
+**Attributes** of annotations and of pictures (an item's `attr`) become text (`true`, `7`), and `object_id` is one. `score` of 0
+to 1 is the confidence of a model, `is_crowd` the mark of a crowd. Ellipses, and boxes that are turned (`rotated_bbox`, CVAT's
+attribute `rotation`), become polygons.
 
 **Written:** the same, as version 1.0, each outline of several parts, or with a box of its own, as a group. Who looked at a
 picture and which frame it is go into the item's `attr`, where Datumaro keeps them; `origin`, which it does not, beside the

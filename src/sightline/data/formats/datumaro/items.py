@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from sightline.data.conversion import ConversionReport, replace_surrogates
-from sightline.data.formats.datumaro.attributes import is_whole
+from sightline.data.formats.datumaro.attributes import is_whole, read_text
 from sightline.data.formats.datumaro.labels import LabelTable
 from sightline.data.formats.datumaro.objects import read_objects
 from sightline.data.formats.format import NONE_KEPT, SourceItem
@@ -58,9 +58,7 @@ class ItemReader:
         size = _read_size(image.get("size"))
         facts = record["attr"] if isinstance(record.get("attr"), dict) else {}
         kept = _read_facts(facts)
-        for name in facts:
-            if name not in kept:
-                self._report.drop("attribute", "attributes of whole pictures are not kept", f"{where}: {str(name)[:40]}")
+        attributes = {name: read_text(value) for name, value in facts.items() if name not in kept}
         records = record["annotations"] if isinstance(record.get("annotations"), list) else []
         annotations = read_objects(records, self._labels, size, self._report, where)
         if records and not annotations:
@@ -72,6 +70,7 @@ class ItemReader:
             annotations=annotations,
             declared_size=size,
             warning=NONE_KEPT if records and not annotations else None,
+            attributes=attributes,
             **kept,
         )
 

@@ -22,6 +22,7 @@ from sightline.imaging.masks import decode_mask, find_mask_box, find_polygons_bo
 FORMAT_VERSION = "1.0"
 IMAGE_MEDIA = 2  # Datumaro's number of the kind
 PLACE_OF_FACTS = ("score", "is_crowd")  # names among the attributes that confidence and crowd mark have
+PICTURE_FACTS = ("seen_by", "source_video", "frame_pts")  # names in an item's "attr" that are no attributes
 READ_AS_FACTS = (*PLACE_OF_FACTS, "rotation")  # where their value is no text
 
 
@@ -64,6 +65,9 @@ def _list_items(version: DatasetVersion, report: ConversionReport) -> Iterator[t
     namer = FileNamer(version, report)
     for item in version.items():
         warn_turned(report, item)
+        for name in item.attributes:
+            if name in PICTURE_FACTS:
+                report.drop("attribute", f"the format keeps another fact under the name {name!r}", item.file_name)
         for annotation in item.annotations:
             for name, is_taken in zip(PLACE_OF_FACTS, (annotation.confidence is not None, annotation.is_crowd), strict=True):
                 if is_taken and name in annotation.attributes:
@@ -104,7 +108,8 @@ class _SubsetWriter:
 
 
 def _make_item(item: Item, path: PurePosixPath, categories: Categories) -> dict[str, Any]:
-    facts = {"seen_by": item.seen_by, "source_video": item.source_video, "frame_pts": item.frame_pts}
+    facts = {name: make_value(text) for name, text in item.attributes.items()}
+    facts |= {name: getattr(item, name) for name in PICTURE_FACTS}  # None takes the place of an attribute of the name, too
     record = {
         "id": path.with_suffix("").as_posix(),
         "annotations": _make_records(item.annotations, categories),

@@ -3,6 +3,7 @@
 import base64
 import math
 import zlib
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -60,7 +61,7 @@ def read_figure(record: Any, size: tuple[int, int] | None, report: ConversionRep
         mask=mask,
         confidence=None if confidence is None else float(confidence),
         origin="human" if confidence is None else "model",
-        attributes={name: "true" if value is None else replace_surrogates(str(value)) for name, value in tags.items()},
+        attributes=make_attributes(tags.items()),
     )
 
 
@@ -75,6 +76,11 @@ def find_kind(record: dict[str, Any]) -> Any:
     if not isinstance(exterior, list):
         return None
     return "rectangle" if len(exterior) == 2 else "polygon"
+
+
+def make_attributes(tags: Iterable[Tag]) -> dict[str, str]:
+    """Tags as attributes; one without a value is true."""
+    return {name: "true" if value is None else replace_surrogates(str(value)) for name, value in tags}
 
 
 def read_tags(record: dict[str, Any]) -> list[Tag]:

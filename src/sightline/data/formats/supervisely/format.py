@@ -11,7 +11,7 @@ picture that has only such counts as one that nobody looked at. What was drawn l
 
 **Tags** of an object become attributes; a tag without a value is "true", and `confidence` of 0 to 1 is that of a model. In a
 project without classes, the tags of a picture are its labels: a tag without a value as it is, one of a list of values as
-"name: value". All other tags of pictures, descriptions and who drew what are not kept.
+"name: value". All other tags of pictures become attributes of theirs; descriptions and who drew what are not kept.
 
 Every picture has a file of labels here, so an empty one does not say that somebody looked: it counts as a picture that shows
 nothing, and the report warns. One without such a file counts as one that nobody looked at.

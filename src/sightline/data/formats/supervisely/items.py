@@ -8,7 +8,7 @@ from sightline.core.errors import UnreadableDataset
 from sightline.data.conversion import ConversionReport
 from sightline.data.formats.format import NONE_KEPT, SourceItem
 from sightline.data.formats.picture_files import find_split
-from sightline.data.formats.supervisely.figures import Tag, read_figure, read_tags
+from sightline.data.formats.supervisely.figures import Tag, make_attributes, read_figure, read_tags
 from sightline.data.formats.supervisely.project import Dataset, Meta, read_json
 
 
@@ -32,7 +32,7 @@ def read_item(
     read = (read_figure(record, size, report, file_name) for record in records)
     annotations = [annotation for annotation in read if annotation is not None]
     tags = read_tags(facts)
-    labelled = _read_labels(tags, meta, report, file_name)
+    labelled, others = _read_labels(tags, meta)
     if facts.get("description"):
         report.drop("attribute", "descriptions are not kept", file_name)
     is_lost = bool(records) and not annotations
@@ -44,19 +44,20 @@ def read_item(
         declared_size=size,
         warning=NONE_KEPT if is_lost else None,
         seen_by="nobody" if is_lost else None,
+        attributes=make_attributes(others),
     )
 
 
-def _read_labels(tags: list[Tag], meta: Meta, report: ConversionReport, where: str) -> list[Annotation]:
-    """What tags say of the whole picture, as labels of it; told is what they are not."""
-    labels = []
+def _read_labels(tags: list[Tag], meta: Meta) -> tuple[list[Annotation], list[Tag]]:
+    """What tags say of the whole picture: labels of it, and the tags that are neither labels nor its split."""
+    labels, others = [], []
     for tag, value in tags:
         known = meta.labels_by_tag.get(tag, {})
         if isinstance(value, str | None) and value in known:
             labels.append(Annotation(category=known[value]))
         elif value is not None or find_split(tag) is None:
-            report.drop("attribute", "tags of whole pictures are not kept", f"{where}: {tag[:40]}")
-    return labels
+            others.append((tag, value))
+    return labels, others
 
 
 def _read_size(size: Any) -> tuple[int, int] | None:

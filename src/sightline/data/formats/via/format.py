@@ -8,7 +8,7 @@ dataset's folder. Of a picture that two JSON files list, the first counts.
 **Option of the reader:** `attribute`, the region attribute that names the class. Without it, it is the only attribute that
 regions have a value of, or else the only one of these that is called class, label, category, type, name or object. Where no
 region says anything, all are of one category, `object`. A region with several classes ticked is an annotation of each. Other
-attributes are kept as text; those of whole pictures are not.
+attributes are kept as text, and so are those of whole pictures.
 
 **Categories** are the options that the project lists, in its order, then others, sorted. **Splits** are folders that are named
 like one, else the JSON's name tells (`via_train.json`). A picture without regions counts as one that shows nothing, as the
@@ -211,6 +211,7 @@ def stream_items(files: list[ViaFile], attribute: str | None, root: Path, report
                 annotations=tuple(annotations),
                 warning=NONE_KEPT if is_lost else None,
                 seen_by="nobody" if is_lost else None,
+                attributes=read_attributes(record),
             )
     warn_unlisted(folders, seen, root, report)
 
@@ -236,8 +237,10 @@ def read_regions(record: Record, attribute: str | None, report: ConversionReport
             annotations += parse_region(region, attribute, report, where)
         except UnusableRegion as error:
             report.drop("annotation", str(error), where)
-    if isinstance(record.file_attributes, dict):
-        for name, value in record.file_attributes.items():
-            if read_values(value):
-                report.drop("attribute", "attributes of a whole picture are not kept", f"{where}: {name}"[:120])
     return annotations
+
+
+def read_attributes(record: Record) -> dict[str, str]:
+    """The attributes of a whole picture that say something."""
+    given = record.file_attributes if isinstance(record.file_attributes, dict) else {}
+    return {name: ", ".join(values) for name, value in given.items() if (values := read_values(value))}
