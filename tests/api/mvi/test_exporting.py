@@ -28,8 +28,9 @@ def test_an_export_comes_back_by_an_import(mvi: Base, tmp_path: Path) -> None:
 
 def test_a_raw_export_holds_more(mvi: Base, tmp_path: Path) -> None:
     (row,) = mvi.datasets.report()
+    mvi.file_metadata.add(row["_id"], mvi.files.report(row["_id"])[0]["_id"], {"line": "3"})
     mvi.datasets.export(row["_id"], str(tmp_path / "raw.zip"), raw=True)
     with zipfile.ZipFile(tmp_path / "raw.zip") as archive:
         debug = [json.loads(archive.read(name)) for name in archive.namelist() if "/__DEBUG/" in name]
-    assert len(debug) == 6
+    assert len(debug) == 6 and debug[0]["attributes"] == {"line": "3"}
     assert debug[2]["labels"][0]["annotation"]["mask"]["counts"]  # which the layout itself cannot hold

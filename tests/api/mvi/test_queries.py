@@ -66,4 +66,5 @@ def test_a_part_is_cut_after_sorting() -> None:
 
 def test_a_field_may_lie_in_another() -> None:
     assert find_field(ROWS[0], "metadata.width") == 640
+    assert find_field({"user_metadata": {"lens.f": "8", "lens": 1}}, "user_metadata.lens.f") == "8"
     assert find_field(ROWS[0], "metadata.height") is None is find_field(ROWS[0], "size.width")

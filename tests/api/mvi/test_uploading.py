@@ -70,13 +70,35 @@ def test_labels_come_with_their_picture(mvi: Base, pictures: list[str]) -> None:
     assert (label["name"], label["bnd_box"]["xmax"], label["generate_type"]) == ("dent", 11, "manual")
 
 
+def test_metadata_come_with_all_pictures_that_are_sent_in_one_edit_each(mvi: Base, pictures: list[str]) -> None:
+    (row,) = mvi.datasets.report()
+    dataset = row["_id"]
+    old = mvi.files.upload(dataset, pictures[:1])["resultList"][0]["_id"]
+    results = mvi.files.upload(dataset, pictures[:3], **{"user-metadata": '{"line": "3", "day": 28}'})["resultList"]
+    assert [one["result"] for one in results] == ["success"] * 3 and old in [one["_id"] for one in results]
+    for one in results:
+        assert mvi.file_metadata.report(dataset, one["_id"]) == {"day": "28", "line": "3"}
+    assert mvi.file_keys.report(dataset) == [
+        {"name": "day", "dataset_id": dataset, "use_count": 3},
+        {"name": "line", "dataset_id": dataset, "use_count": 3},
+    ]
+    label = json.dumps([{"name": "dent", "bnd_box": {"xmin": 1, "ymin": 2, "xmax": 11, "ymax": 12}}])
+    (result,) = mvi.files.upload(dataset, pictures[3:4], labels=label, **{"user-metadata": '{"line": "4"}'})["resultList"]
+    assert len(mvi.object_labels.report(dataset, result["_id"])) == 1
+    assert mvi.file_metadata.report(dataset, result["_id"]) == {"line": "4"}
+
+
 @pytest.mark.parametrize(
     ("sent", "count", "told"),
     [
         ({"labels": "[]x"}, 1, "labels"),
         ({"labels": '[{"name": "hole", "bnd_box": {"xmin": 1, "ymin": 2, "xmax": 3}}]'}, 1, "labels"),
         ({"labels": '[{"name": "dent", "bnd_box": {"xmin": 1, "ymin": 2, "xmax": 3, "ymax": 4}}]'}, 2, "one picture"),
-        ({"user-metadata": '{"site": "x"}'}, 1, "user-metadata"),
+        ({"user-metadata": '{"site": null}'}, 2, "user-metadata"),
+        ({"user-metadata": '["site"]'}, 2, "user-metadata"),
+        ({"user-metadata": '{"": "x"}'}, 2, "user-metadata"),
+        ({"user-metadata": '{"a\\nb": "x"}'}, 2, "a key of one line"),
+        ({"user-metadata": json.dumps(dict.fromkeys(map(str, range(201)), "x"))}, 2, "at most 200 attributes"),
     ],
 )
 def test_what_cannot_come_with_pictures_is_refused_before_they_join(

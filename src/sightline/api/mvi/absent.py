@@ -53,21 +53,6 @@ ABSENT = (
         ),
     ),
     Absent(
-        "pictures have no metadata of your own; keep it in their file names, or beside the dataset",
-        (f"GET {DATASET}/files/user-keys",),
-        (
-            f"POST {DATASET}/files/user-keys",
-            f"GET {DATASET}/files/user-keys/{{key}}",
-            f"PUT {DATASET}/files/user-keys/{{key}}",
-            f"DELETE {DATASET}/files/user-keys/{{key}}",
-            f"GET {DATASET}/files/user-metadata",
-            f"GET {FILE}/user-metadata",
-            f"POST {FILE}/user-metadata",
-            f"DELETE {FILE}/user-metadata",
-            f"GET {FILE}/user-metadata/{{key}}",
-        ),
-    ),
-    Absent(
         "uploads hold no programs that the server would run; bring a network as ONNX with `sightline import`",
         ("GET /dnn-scripts",),
         (

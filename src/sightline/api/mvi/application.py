@@ -17,6 +17,7 @@ from sightline.api.mvi import (
     trained_models,
     transfers,
     uploading,
+    user_metadata,
     webapis,
 )
 from sightline.api.mvi.lookup import FileIndexes
@@ -32,6 +33,7 @@ ROUTERS = (
     object_labels,
     transfers,
     uploading,
+    user_metadata,
     files,
     dltasks,
     trained_models,

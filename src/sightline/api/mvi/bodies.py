@@ -4,6 +4,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field
 
+from sightline.data.editing import LONGEST_KEY
+
+Key = Annotated[str, Field(min_length=1, max_length=LONGEST_KEY)]
+UserMetadata = dict[Key, str | bool | int | float]
+
 
 class Body(BaseModel):
     """A record that a client sends."""
@@ -13,6 +18,18 @@ class Named(Body):
     """Something new, or its new name."""
 
     name: Annotated[str, Field(min_length=1)]
+
+
+class NewKey(Body):
+    """A key of pictures' metadata."""
+
+    name: Key
+
+
+class KeyChange(Body):
+    """A new name of a key."""
+
+    name: Key | None = None
 
 
 class DatasetUpdate(Body):

@@ -35,7 +35,10 @@ router = APIRouter(prefix="/datasets/{dataset_id}")
 
 @router.get("/export")
 def export_dataset(dataset: DatasetOf, parts: PartsOf, person: PersonOf, raw: str = "") -> StreamingResponse:
-    """The dataset as a zip of the original's layout. Masks become polygons. `raw=True` adds all that we know of the labels."""
+    """The dataset as a zip of the original's layout. Masks become polygons. `raw=True` adds all that we know of each picture.
+
+    User metadata is told by `raw` alone: where the original puts it was nowhere to be seen.
+    """
     content = write_archive(parts, person.name, dataset, is_raw=raw.lower() == "true")
     headers = {"Content-Disposition": f"attachment; filename={dataset.name}.zip"}  # no quotes: the client takes it literally
     return StreamingResponse(content, headers=headers, media_type="application/zip")

@@ -140,7 +140,9 @@ def describe_file(file: File, ids: CategoryIds, owner: str, birth: int) -> dict[
         "category_name": category,
         "label_type": LABEL_TYPES[item.state],
         "tag_list": [{"tag_id": ids.find("tags", name), "tag_name": name, "tag_count": count} for name, count in tags.items()],
-        "metadata": {"width": item.width, "height": item.height},
+        # IBM's own example of a query asks for `metadata.inspection_date`, which is no fact of a file, but its user's.
+        "metadata": {**item.attributes, "width": item.width, "height": item.height},
+        "user_metadata": item.attributes,
     }
 
 

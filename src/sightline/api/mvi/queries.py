@@ -119,10 +119,11 @@ def sort_rows(rows: Sequence[Row], sortby: str) -> list[Row]:
 
 def find_field(row: Row, field: str) -> Any:
     """The value of a field, `metadata.width` of what lies in another; None where the row has none."""
-    value: Any = row
-    for name in field.split("."):
-        value = value.get(name) if isinstance(value, Mapping) else None
-    return value
+    if field in row:  # also where there is a dot in a name
+        return row[field]
+    name, _, rest = field.partition(".")
+    inside = row.get(name)
+    return find_field(inside, rest) if rest and isinstance(inside, Mapping) else None
 
 
 def read_number(value: Any) -> float | None:
