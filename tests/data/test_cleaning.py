@@ -1,4 +1,4 @@
-"""Clean-up of annotations: worked by hand on a picture of 100 x 50 pixels."""
+"""Clean-up of annotations, worked by hand on a picture of 100 x 50 pixels, and of attributes."""
 
 import math
 
@@ -7,7 +7,7 @@ import pytest
 
 from sightline.core.annotations import Annotation, MaskRle
 from sightline.core.categories import Categories
-from sightline.data.cleaning import clean_annotations, clip_ring, turn_annotations
+from sightline.data.cleaning import clean_annotations, clean_attributes, clip_ring, turn_annotations
 from sightline.data.conversion import ConversionReport
 from sightline.imaging.files.reading import turn_upright
 from sightline.imaging.masks import decode_mask, encode_mask
@@ -20,6 +20,19 @@ def clean(**fields):
     kept = clean_annotations([Annotation(**{"category": "cat"} | fields)], 100, 50, CATS, report, "a.jpg")
     findings = [(finding.outcome, finding.reason) for finding in report.findings()]
     return (kept[0] if kept else None), findings
+
+
+def test_attributes_are_kept_within_the_limits_of_an_edit_and_others_told():
+    good = {"größe in mm": "", "k" * 100: "two\nlines", "v": "v" * 10_000}
+    bad = {"": "x", "k" * 101: "x", "a\nb": "x", "long": "v" * 10_001}
+    report = ConversionReport()
+    assert clean_attributes({**bad, **good, "half": "\ud800"}, report, "a.jpg") == good | {"half": "\N{REPLACEMENT CHARACTER}"}
+    assert report.count("attribute", "dropped", "its name is no line of 1 to 100 characters") == 3
+    assert report.count("attribute", "dropped", "its value has more than 10000 characters") == 1
+    many = {str(number): "" for number in range(203)}
+    assert list(clean_attributes(many, report, "a.jpg")) == list(many)[:200]
+    assert report.count("attribute", "dropped", "its picture has more than 200") == 3
+    assert report.dropped("attribute") == 7
 
 
 def test_a_box_inside_stays_the_very_same():

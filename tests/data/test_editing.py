@@ -220,16 +220,10 @@ def test_a_key_is_a_short_line(key):
         check(SetAttribute(key=key, value="1"))
 
 
-def test_a_key_that_an_import_brought_can_be_taken_away_whatever_it_is():
-    check(SetAttribute(key="", value=None), SetAttribute(key="two\nlines" + "a" * 100, value=None))
-    with pytest.raises(InvalidInput, match="operation 0: expected a key"):
-        check(SetAttribute(key="\ud800", value=None))
-
-
-@pytest.mark.parametrize("value", ["a" * 2001, "\ud800", 3])
+@pytest.mark.parametrize("value", ["a" * 10_001, "\ud800", 3])
 def test_a_value_is_a_short_text(value):
-    check(SetAttribute(key="note", value="two\nlines" + "a" * 1991))
-    with pytest.raises(InvalidInput, match="operation 0: expected as 'note' a text of at most 2000 characters"):
+    check(SetAttribute(key="note", value="two\nlines" + "a" * 9_991))
+    with pytest.raises(InvalidInput, match="operation 0: expected as 'note' a text of at most 10000 characters"):
         check(SetAttribute(key="note", value=value))
 
 

@@ -10,7 +10,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
 from sightline.core.categories import Categories as CategoryNames
-from sightline.data.editing import LABEL_ID, LONGEST_VALUE, MAX_OPERATIONS
+from sightline.data.cleaning import LONGEST_KEY, LONGEST_VALUE
+from sightline.data.editing import LABEL_ID, MAX_OPERATIONS
 from sightline.store.categories import MAX_NAME_LENGTH
 from sightline.store.datasets import EDIT_ID
 
@@ -103,13 +104,10 @@ class Review(Request):
 
 
 class SetAttribute(Request):
-    """Gives an attribute of the picture a value; null takes it away. Who looked at the picture stays as it was.
-
-    `key`: one line of at most 100 characters where it gets a value.
-    """
+    """Gives an attribute of the picture a value; null takes it away. Who looked at the picture stays as it was."""
 
     kind: Literal["set"]
-    key: str
+    key: Annotated[str, StringConstraints(min_length=1, max_length=LONGEST_KEY)]
     value: Annotated[str, StringConstraints(max_length=LONGEST_VALUE)] | None
 
 

@@ -1,4 +1,4 @@
-"""Annotation clean-up, in one place for all formats: what may enter a version, and what is said about the rest.
+"""Clean-up of annotations and attributes, in one place for all formats: what may enter a version, and what is said of the rest.
 
 Coordinates are pixels of the upright picture with its edges at 0 and width or height, so a box that touches the edge ends
 exactly there. Formats whose tools ignore EXIF orientation (COCO, VOC) say so by the picture size they record: when that is
@@ -7,7 +7,7 @@ upside down, or turns a square one, the size is the same either way, and an impo
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 
 import numpy as np
@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from sightline.core.annotations import Annotation, BoxXyxy, MaskRle, Ring
 from sightline.core.categories import Categories
 from sightline.core.errors import SightlineError
-from sightline.data.conversion import ConversionReport
+from sightline.data.conversion import ConversionReport, replace_surrogates
 from sightline.imaging.files.reading import turn_upright
 from sightline.imaging.masks import clip_ring, compute_ring_area, decode_mask, encode_mask, find_polygons_box, find_rle_box
 
@@ -26,6 +26,9 @@ OVER_EDGE = "reaches over the edge of the picture, clipped"
 NO_AREA = "box without area"
 OUTSIDE = "outside the picture"
 NOT_A_NUMBER = "coordinate that is not a number"
+
+MAX_ATTRIBUTES = 200  # of one picture
+LONGEST_KEY, LONGEST_VALUE = 100, 10_000  # characters
 
 
 def clean_annotations(
@@ -55,6 +58,30 @@ def clean_annotations(
             report.change("annotation", reason, f"{where}: {_describe(annotation)}")
         kept.append(cleaned)
     return tuple(kept)
+
+
+def clean_attributes(attributes: Mapping[str, str], report: ConversionReport, where: str) -> dict[str, str]:
+    """The attributes of a picture that an edit could have given it; told is what they are not.
+
+    Args: where: name of the picture, for the examples.
+    """
+    kept: dict[str, str] = {}
+    for key, value in ((replace_surrogates(key), replace_surrogates(value)) for key, value in attributes.items()):
+        example = f"{where}: {key[:40]!r}"
+        if not is_key(key):
+            report.drop("attribute", f"its name is no line of 1 to {LONGEST_KEY} characters", example)
+        elif len(value) > LONGEST_VALUE:
+            report.drop("attribute", f"its value has more than {LONGEST_VALUE} characters", example)
+        elif len(kept) == MAX_ATTRIBUTES:
+            report.drop("attribute", f"its picture has more than {MAX_ATTRIBUTES}", example)
+        else:
+            kept[key] = value
+    return kept
+
+
+def is_key(text: str) -> bool:
+    """Whether an attribute of a picture may be called so."""
+    return 1 <= len(text) <= LONGEST_KEY and text.splitlines() == [text]
 
 
 def turn_annotations(

@@ -17,7 +17,7 @@ from msgspec.structs import replace
 from sightline.core.annotations import Annotation, read_annotation
 from sightline.core.categories import Categories
 from sightline.core.errors import InvalidInput
-from sightline.data.cleaning import OVER_EDGE, clean_annotations
+from sightline.data.cleaning import LONGEST_KEY, LONGEST_VALUE, MAX_ATTRIBUTES, OVER_EDGE, clean_annotations, is_key
 from sightline.data.conversion import SURROGATES, ConversionReport
 from sightline.data.items import Viewer, read_viewer
 from sightline.data.truth import find_viewer, note_viewer
@@ -25,8 +25,6 @@ from sightline.data.truth import find_viewer, note_viewer
 MAX_OPERATIONS = 10_000  # of one edit
 MAX_LABELS = 100_000  # of one picture
 MAX_EDIT_BYTES = 32 << 20  # of one edit: 8 a coordinate, 1 a character of masks and attributes
-MAX_ATTRIBUTES = 200  # of one picture
-LONGEST_KEY, LONGEST_VALUE = 100, 2000  # characters of a picture's attribute
 LABEL_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 ItemState = Literal["labelled", "proposed", "unlabelled"]
@@ -329,8 +327,7 @@ def _check_id(label_id: str, where: str) -> None:
 
 def _check_attribute(key: str, value: str | None, where: str) -> None:
     is_text = isinstance(key, str) and not SURROGATES.search(key)
-    # What came with an import may be longer, and must be possible to take away.
-    if not is_text or (value is not None and (not 1 <= len(key) <= LONGEST_KEY or key.splitlines() != [key])):
+    if not is_text or not is_key(key):
         raise InvalidInput(
             f"{where}: expected a key of one line of 1 to {LONGEST_KEY} characters, got {key!r:.120}; choose another"
         )

@@ -30,7 +30,7 @@ from sightline.core.settings import read_settings
 from sightline.core.workspace import StrPath, Workspace, check_name, make_place
 from sightline.data.archives import extract_archive, is_archive
 from sightline.data.blobs import BlobStore
-from sightline.data.cleaning import clean_annotations, turn_annotations
+from sightline.data.cleaning import clean_annotations, clean_attributes, turn_annotations
 from sightline.data.conversion import ConversionReport, replace_surrogates
 from sightline.data.formats.format import SourceDataset, SourceItem
 from sightline.data.formats.sightline_zip import install_archive, is_version_archive
@@ -345,7 +345,7 @@ class _Import(msgspec.Struct, frozen=True, kw_only=True):
             source_video=source.source_video,
             frame_pts=source.frame_pts,
             seen_by=note_viewer(find_viewer(annotations, source.seen_by), kept),
-            attributes={replace_surrogates(key): replace_surrogates(value) for key, value in source.attributes.items()},
+            attributes=clean_attributes(source.attributes, self.report, file_name),
             annotations=kept,
         )
 

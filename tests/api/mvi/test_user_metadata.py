@@ -66,7 +66,7 @@ def test_what_is_set_in_the_editor_is_told_here_and_outlives_freezes_copies_and_
         ({"line": ["3"]}, "line"),
         ({"": "3"}, "at least 1 character"),
         ({"a\nb": "3"}, "a key of one line"),
-        ({"line": "3" * 2001}, "at most 2000 characters"),
+        ({"line": "3" * 10_001}, "at most 10000 characters"),
         (["line"], "dictionary"),
     ],
 )

@@ -2134,8 +2134,6 @@ export interface components {
         /**
          * SetAttribute
          * @description Gives an attribute of the picture a value; null takes it away. Who looked at the picture stays as it was.
-         *
-         *     `key`: one line of at most 100 characters where it gets a value.
          */
         SetAttribute: {
             /**

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field
 
-from sightline.data.editing import LONGEST_KEY
+from sightline.data.cleaning import LONGEST_KEY
 
 Key = Annotated[str, Field(min_length=1, max_length=LONGEST_KEY)]
 UserMetadata = dict[Key, str | bool | int | float]
