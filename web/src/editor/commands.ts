@@ -10,6 +10,7 @@ import {
   type Operation,
   type Put,
 } from "../labels/annotation";
+import { attributesOf, findValue } from "../labels/attributes";
 import { findLabel, sameAnnotation } from "../labels/document";
 import { boundsOf, clipAnnotation, geometryOf, moveAnnotation } from "../labels/shapes";
 import { withTrack } from "../labels/tracks";
@@ -23,15 +24,16 @@ function put(id: string, annotation: Annotation): Put {
   return { kind: "put", id, annotation, place: null };
 }
 
-/** Without the puts that would change nothing. */
+/** Without what would change nothing: puts and attributes. */
 export function dropIdle(document: LabelDocument, operations: readonly Operation[]): readonly Operation[] {
   const idle = (operation: Operation) => {
+    if (operation.kind === "set") return findValue(attributesOf(document), operation.key) === operation.value;
     if (operation.kind !== "put" || (operation.place ?? null) !== null) return false;
     const before = findLabel(document, operation.id);
     return before !== undefined && sameAnnotation(before.annotation, operation.annotation);
   };
   // An id that is removed and put again in one step is not idle, though it ends as it was.
-  return operations.every((operation) => operation.kind === "put")
+  return operations.every(({ kind }) => kind === "put") || operations.every(({ kind }) => kind === "set")
     ? operations.filter((one) => !idle(one))
     : operations;
 }

@@ -45,6 +45,8 @@ export type Labelling = {
   readonly startTracks: () => readonly Annotation[];
   /** Copies of another frame's labels, without those whose track this one has already; both are selected. */
   readonly carryOn: (annotations: readonly Annotation[]) => void;
+  /** Gives an attribute of the picture a value; null takes it away. */
+  readonly setAttribute: (key: string, value: string | null) => void;
   /** A person looked at the whole picture. */
   readonly markDone: () => void;
   readonly toggleHidden: (ids: Iterable<string>) => void;
@@ -111,6 +113,7 @@ function changing(core: EditorCore) {
       act(setImageCategory(core.snapshot.document, name, exclusive, core.makeId)),
     putProposals: (annotations: readonly Annotation[]) =>
       act(replaceProposals(core.snapshot.document, annotations, core.makeId)),
+    setAttribute: (key: string, value: string | null) => act([{ kind: "set", key, value }]),
     markDone: () => {
       if (findViewer(core.snapshot.document) !== "human") act([{ kind: "review", seen_by: "human" }]);
     },

@@ -1,5 +1,6 @@
 /** The unsent edits of one picture, over what the server was last known to have: together they are the picture as the user sees it. */
 import { EMPTY_DOCUMENT, type LabelDocument, type LabelledItem, type Operation } from "../labels/annotation";
+import { carryAttributes } from "../labels/attributes";
 import { applyOperations, rebaseOperations, shareLabels } from "../labels/document";
 import { type Renames, renameLabels, renameOperations } from "../labels/renames";
 import type { UnsentEdit } from "./outbox";
@@ -28,7 +29,7 @@ export class PictureQueue {
 
   /** Takes the server's word. Objects of labels that say the same stay. */
   confirm(item: LabelledItem): void {
-    const document = { labels: item.labels, seenBy: item.seen_by };
+    const document = { labels: item.labels, seenBy: item.seen_by, ...carryAttributes(item.attributes ?? {}) };
     const shared = shareLabels(this.confirmed?.document ?? EMPTY_DOCUMENT, document);
     this.confirmed = { document: shared, revision: item.revision, blob: item.blob };
   }
@@ -42,9 +43,11 @@ export class PictureQueue {
     if (!confirmed || revision > confirmed.revision + 1) return false;
     // An answer that came meanwhile has the edit already.
     if (revision <= confirmed.revision) return true;
-    const { labels } = applyOperations(confirmed.document, this.nextOperations());
+    const edited = applyOperations(confirmed.document, this.nextOperations());
+    const { labels } = edited;
     const mended = new Map(cleaned.map((label) => [label.id, label]));
     const document = {
+      ...edited,
       labels: mended.size > 0 ? labels.map((label) => mended.get(label.id) ?? label) : labels,
       seenBy: seen_by,
     };

@@ -32,17 +32,24 @@ export type Put = {
 export type Remove = { readonly kind: "remove"; readonly id: string };
 /** Says who looked at the picture; null where its annotations alone shall tell. */
 export type Review = { readonly kind: "review"; readonly seen_by: Viewer | null };
-export type Operation = Put | Remove | Review;
+/** Gives an attribute of the picture a value; null takes it away. Who looked at the picture stays as it was. */
+export type SetAttribute = { readonly kind: "set"; readonly key: string; readonly value: string | null };
+export type Operation = Put | Remove | Review | SetAttribute;
+
+/** Further facts of a picture, text to text. */
+export type Attributes = Readonly<Record<string, string>>;
 
 /** A picture's labels, as one revision of the journal has them. Later labels lie above earlier ones. */
 export type LabelDocument = {
   readonly labels: readonly Label[];
   readonly seenBy: Viewer | null;
+  /** Absent where the picture has none, as on the wire. */
+  readonly attributes?: Attributes;
 };
 
 export const EMPTY_DOCUMENT: LabelDocument = { labels: [], seenBy: null };
 
-/** What the server answers of a picture, as far as its labels go. */
+/** What the server answers of a picture, as far as its labels and attributes go. */
 export type LabelledItem = {
   readonly position: number;
   readonly file_name: string;
@@ -53,6 +60,7 @@ export type LabelledItem = {
   readonly revision: number;
   readonly labels: readonly Label[];
   readonly seen_by: Viewer | null;
+  readonly attributes?: Attributes;
 };
 
 export type Category = { readonly id: number; readonly name: string; readonly colour: string };

@@ -1,9 +1,10 @@
 /**
- * Operations on a picture's labels, and their exact inverse. Only changed labels get new objects; a step copies the list of
- * references once. Undo, journal and the answer to a conflict all are lists of operations.
+ * Operations on a picture's labels and attributes, and their exact inverse. Only changed labels get new objects; a step copies
+ * the list of references once. Undo, journal and the answer to a conflict all are lists of operations.
  */
 import {
   type Annotation,
+  type Attributes,
   isProposal,
   type Label,
   type LabelDocument,
@@ -11,6 +12,7 @@ import {
   type Put,
   type Viewer,
 } from "./annotation";
+import { attributesOf, carryAttributes, findValue, sameAttributes, setAttribute } from "./attributes";
 
 const indices = new WeakMap<readonly Label[], Map<string, number>>();
 
@@ -33,11 +35,13 @@ export function findLabel(document: LabelDocument, id: string): Label | undefine
 class Draft {
   readonly labels: Label[];
   seenBy: Viewer | null;
+  attributes: Attributes;
   #places: ReadonlyMap<string, number> | null;
 
   constructor(document: LabelDocument) {
     this.labels = [...document.labels];
     this.seenBy = document.seenBy;
+    this.attributes = attributesOf(document);
     this.#places = placesOf(document.labels);
   }
 
@@ -47,6 +51,7 @@ class Draft {
 
   apply(operation: Operation): void {
     if (operation.kind === "review") this.seenBy = operation.seen_by;
+    else if (operation.kind === "set") this.attributes = setAttribute(this.attributes, operation.key, operation.value);
     else if (operation.kind === "put") this.#put(operation);
     else this.#remove(operation.id);
   }
@@ -87,12 +92,14 @@ export function applyOperations(document: LabelDocument, operations: readonly Op
   return noteViewer(draft);
 }
 
-/** Operations that lead from the document after `operations` back to this one, exactly: labels, their places and who saw it. */
+/** Operations that lead from the document after `operations` back to this one, exactly, in all that it says. */
 export function invertOperations(document: LabelDocument, operations: readonly Operation[]): Operation[] {
   const draft = new Draft(document);
   const inverse: Operation[] = [];
   for (const operation of operations) {
-    if (operation.kind !== "review") {
+    if (operation.kind === "set") {
+      inverse.push({ kind: "set", key: operation.key, value: findValue(draft.attributes, operation.key) });
+    } else if (operation.kind !== "review") {
       const place = draft.placeOf(operation.id);
       const before = draft.labels[place];
       if (before) inverse.push({ kind: "put", id: before.id, annotation: before.annotation, place });
@@ -113,9 +120,11 @@ export function findViewer({ labels, seenBy }: LabelDocument): Viewer | null {
 }
 
 /** A document that says who looked only where its annotations do not tell as much. */
-function noteViewer({ labels, seenBy }: LabelDocument): LabelDocument {
+function noteViewer(document: LabelDocument): LabelDocument {
+  const { labels, seenBy } = document;
   const told = findViewer({ labels, seenBy: null });
-  return { labels, seenBy: findViewer({ labels, seenBy }) === told ? null : seenBy };
+  const noted = findViewer({ labels, seenBy }) === told ? null : seenBy;
+  return { labels, seenBy: noted, ...carryAttributes(attributesOf(document)) };
 }
 
 /** Ids that operations bring into a document that does not have them. */
@@ -134,7 +143,7 @@ export function rebaseOperations(
   const present = new Set(placesOf(document.labels).keys());
   const added = new Set(adds);
   return operations.filter((operation) => {
-    if (operation.kind === "review") return true;
+    if (operation.kind === "review" || operation.kind === "set") return true;
     const sensible = present.has(operation.id) || (operation.kind === "put" && added.has(operation.id));
     if (sensible && operation.kind === "put") present.add(operation.id);
     if (operation.kind === "remove") present.delete(operation.id);
@@ -150,8 +159,11 @@ export function shareLabels(older: LabelDocument, newer: LabelDocument): LabelDo
     return before && sameAnnotation(before.annotation, label.annotation) ? before : label;
   });
   const same = labels.length === older.labels.length && labels.every((label, i) => label === older.labels[i]);
-  if (same && newer.seenBy === older.seenBy) return older;
-  return { labels: same ? older.labels : labels, seenBy: newer.seenBy };
+  const attributes = attributesOf(newer);
+  const sameFacts = sameAttributes(attributesOf(older), attributes);
+  if (same && sameFacts && newer.seenBy === older.seenBy) return older;
+  const facts = carryAttributes(sameFacts ? attributesOf(older) : attributes);
+  return { labels: same ? older.labels : labels, seenBy: newer.seenBy, ...facts };
 }
 
 const UNSAID: Required<Annotation> = {

@@ -139,6 +139,38 @@ test("a picture that a person went through is done, once", async () => {
   expect(shown().document).toEqual({ labels: [PROPOSAL], seenBy: null });
 });
 
+test("attributes of a picture are saved, undone, and stay apart from who looked", async () => {
+  const { world, editor, shown } = open([[PROPOSAL], []]);
+  editor.setAttribute("line", "3");
+  editor.setAttribute("line", "3");
+  editor.setAttribute("absent", null);
+  expect(shown().document).toEqual({ labels: [PROPOSAL], seenBy: null, attributes: { line: "3" } });
+  await world.clock.pass(10);
+  expect(world.server.picture(0).journal).toHaveLength(1);
+  expect(world.server.item(0).attributes).toEqual({ line: "3" });
+  editor.setAttribute("line", null);
+  editor.undo();
+  expect(shown().document.attributes).toEqual({ line: "3" });
+  editor.undo();
+  expect("attributes" in shown().document).toBe(false);
+  editor.open(world.server.item(1));
+  editor.open(world.server.item(0));
+  await world.clock.pass(10);
+  expect(world.server.item(0).attributes).toBeUndefined();
+});
+
+test("an attribute and another's label, set at the same moment, are both kept", async () => {
+  const { world, editor, shown } = open();
+  const other = createEditor(portsOf(world));
+  other.open(world.server.item(0));
+  other.setAttribute("line", "3");
+  await world.clock.pass(10);
+  editor.setAttribute("day", "28");
+  await world.clock.pass(10);
+  expect(shown().document.attributes).toEqual({ day: "28", line: "3" });
+  expect(world.server.item(0).attributes).toEqual({ day: "28", line: "3" });
+});
+
 test("proposals of a model come in, replace earlier ones, and are no one's work", () => {
   const { editor, shown } = open([[PROPOSAL], []]);
   editor.putProposals([box("cat", 1, 1, 9, 9)]);

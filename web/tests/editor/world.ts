@@ -3,6 +3,7 @@ import type { CutOut, Edit, EditorPorts, KeptTexts, Scheduler, SendOutcome } fro
 import { emptyMask } from "../../src/geometry/masks";
 import { encodeMask } from "../../src/geometry/rle";
 import type { Annotation, Label, LabelDocument, LabelledItem, Operation } from "../../src/labels/annotation";
+import { attributesOf, carryAttributes } from "../../src/labels/attributes";
 import { applyOperations, findLabel, sameAnnotation } from "../../src/labels/document";
 
 /** Mulberry32: the same numbers for the same seed, 0 up to 1. */
@@ -122,6 +123,7 @@ export class FakeServer {
       revision: picture.journal.length,
       labels: read,
       seen_by: seenBy,
+      ...carryAttributes(attributesOf(picture.document)),
     };
   }
 

@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
-import type { Annotation, LabelDocument, Operation, Put } from "../../src/labels/annotation";
+import type { Annotation, Attributes, LabelDocument, Operation, Put } from "../../src/labels/annotation";
+import { carryAttributes } from "../../src/labels/attributes";
 import {
   applyOperations,
   findAdded,
@@ -54,9 +55,17 @@ test("unchanged labels keep their objects", () => {
   expect(applyOperations(document, [])).toBe(document);
 });
 
-type ServerState = { readonly labels: LabelDocument["labels"]; readonly seen_by: LabelDocument["seenBy"] };
+type ServerState = {
+  readonly labels: LabelDocument["labels"];
+  readonly seen_by: LabelDocument["seenBy"];
+  readonly attributes: Attributes;
+};
 
-const read = ({ labels, seen_by }: ServerState): LabelDocument => ({ labels, seenBy: seen_by });
+const read = ({ labels, seen_by, attributes }: ServerState): LabelDocument => ({
+  labels,
+  seenBy: seen_by,
+  ...carryAttributes(attributes),
+});
 
 test("an edit makes of a document what the server makes of it", () => {
   const cases = fixture.cases as unknown as readonly {
@@ -101,6 +110,10 @@ test("any edit and then its inverse leave the document exactly as it was", () =>
     const id = random() < 0.7 && known !== undefined ? known : `n${pick(12)}`;
     const kind = random();
     if (kind < 0.3) return { kind: "remove", id };
+    if (kind < 0.5 && kind > 0.4) {
+      const value = ["", "x", "y", null][pick(4)] ?? null;
+      return { kind: "set", key: ["a", "b", "toString", "__proto__"][pick(4)] as string, value };
+    }
     if (kind < 0.4) return { kind: "review", seen_by: ([null, "human", "model", "nobody"] as const)[pick(4)] ?? null };
     const annotation = { ...A, origin: random() < 0.4 ? ("model" as const) : ("human" as const), confidence: random() };
     return put(id, annotation, random() < 0.4 ? pick(8) : null);
@@ -122,6 +135,21 @@ test("any edit and then its inverse leave the document exactly as it was", () =>
     }
     document = after.labels.length > 10 ? made(["0", A]) : after;
   }
+});
+
+test("attributes are set, changed and taken away, and who looked stays", () => {
+  const set = (key: string, value: string | null): Operation => ({ kind: "set", key, value });
+  const document: LabelDocument = { ...made(), seenBy: "nobody", attributes: { line: "3", day: "28" } };
+  const operations = [set("line", "4"), set("day", null), set("absent", null), set("new", "")];
+  const after = applyOperations(document, operations);
+  expect(after).toEqual({ labels: [], seenBy: "nobody", attributes: { line: "4", new: "" } });
+  expect(applyOperations(after, invertOperations(document, operations))).toEqual(document);
+  expect("attributes" in applyOperations(document, [set("line", null), set("day", null)])).toBe(false);
+  expect(rebaseOperations(made(), operations, [])).toEqual(operations);
+  const read = JSON.parse(JSON.stringify(document)) as LabelDocument;
+  expect(shareLabels(document, read)).toBe(document);
+  expect(shareLabels(document, after).attributes).toEqual({ line: "4", new: "" });
+  expect("attributes" in shareLabels(document, { labels: [], seenBy: "nobody" })).toBe(false);
 });
 
 test("a long history goes back step by step, and forward again", () => {

@@ -1,7 +1,9 @@
 import { type KeyboardEvent, type RefObject, useId, useState } from "react";
 import type { Editor } from "../../editor/editor";
+import { attributesOf } from "../../labels/attributes";
 import { ForRole } from "../../ui/for-role";
 import { formatCount } from "../../ui/format";
+import { AttributeList } from "./attribute-list";
 import { CategoryList } from "./category-list";
 import { HistoryList } from "./history-list";
 import { ObjectList } from "./object-list";
@@ -18,17 +20,21 @@ type Props = {
   categoryField: RefObject<HTMLInputElement | null>;
 };
 
-const TABS = ["Labels", "History"] as const;
+const TABS = ["Labels", "Attributes", "History"] as const;
 type Tab = (typeof TABS)[number];
 
 export function SidePanel({ editor, dataset, asking, mode, categoryField }: Props) {
-  const count = useSnapshot(editor, (snapshot) => snapshot.document.labels.length);
+  const counts: Partial<Record<Tab, number>> = {
+    Labels: useSnapshot(editor, (snapshot) => snapshot.document.labels.length),
+    Attributes: useSnapshot(editor, (snapshot) => Object.keys(attributesOf(snapshot.document)).length),
+  };
   const [tab, setTab] = useState<Tab>("Labels");
   const id = useId();
   const turn = (event: KeyboardEvent) => {
     if (event.key !== "ArrowLeft" && event.key !== "ArrowRight") return;
     event.preventDefault();
-    const other = tab === "Labels" ? "History" : "Labels";
+    const step = event.key === "ArrowRight" ? 1 : -1;
+    const other = TABS.at((TABS.indexOf(tab) + step) % TABS.length) as Tab;
     setTab(other);
     document.getElementById(`${id}-${other}`)?.focus();
   };
@@ -50,12 +56,14 @@ export function SidePanel({ editor, dataset, asking, mode, categoryField }: Prop
             onKeyDown={turn}
           >
             {name}
-            {name === "Labels" && <span className={styles.count}>{formatCount(count)}</span>}
+            {counts[name] !== undefined && <span className={styles.count}>{formatCount(counts[name])}</span>}
           </button>
         ))}
       </div>
       <div id={`${id}-panel`} className={styles.content} role="tabpanel" aria-labelledby={`${id}-${tab}`}>
-        {tab === "Labels" ? <ObjectList editor={editor} /> : <HistoryList editor={editor} dataset={dataset} />}
+        {tab === "Labels" && <ObjectList editor={editor} />}
+        {tab === "Attributes" && <AttributeList editor={editor} />}
+        {tab === "History" && <HistoryList editor={editor} dataset={dataset} />}
       </div>
       <ForRole least="editor">
         <ProposalPanel editor={editor} asking={asking} />
