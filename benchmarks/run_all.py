@@ -25,6 +25,7 @@ BENCHMARKS = (
     "import_models",
     "compile_time",
     "compile_networks",
+    "shared_batches",
 )
 
 

@@ -17,8 +17,10 @@ from sightline.training import checkpoint
 from sightline.training.budget import Spent
 from sightline.training.checkpoint import (
     TrainingState,
+    pack_checkpoint,
     read_checkpoint,
     restore_checkpoint,
+    unpack_checkpoint,
     write_checkpoint,
     write_weights,
 )
@@ -71,6 +73,17 @@ def test_a_restored_training_takes_the_same_next_step(
     take_step(other, other_optimiser, 9)
     for name, tensor in network.state_dict().items():
         assert torch.equal(tensor, other.state_dict()[name]), name
+
+
+def test_another_process_is_sent_what_the_file_holds(
+    trained: tuple[Path, SmallClassifier, SmallClassifier, torch.optim.Optimizer],
+) -> None:
+    path, network, average, optimiser = trained
+    record, tensors = read_checkpoint(path)
+    content = pack_checkpoint(record.state, network, average=average, optimiser=optimiser, best={"head.bias": torch.ones(3)})
+    sent_record, sent = unpack_checkpoint(content)
+    assert sent_record == record
+    assert sent.keys() == tensors.keys() and all(torch.equal(sent[name], tensors[name]) for name in sent)
 
 
 @pytest.mark.parametrize("keep", [0, 5, 1000, -1])

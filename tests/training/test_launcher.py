@@ -1,24 +1,29 @@
 import os
 import signal
-from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
 
 import pytest
 
-from sightline.core.errors import Conflict, Exhausted, InvalidInput
+from sightline.core.errors import Conflict, Exhausted, InvalidInput, Unsupported
 from sightline.core.folders import read_manifest, verify_files
 from sightline.core.manifests import ModelManifest
 from sightline.core.progress import ProgressEvent
-from sightline.training import launcher
 from sightline.training.folder import lock_training
 from sightline.training.launcher import launch_training, worker_environment
 from sightline.training.recipe import make_recipe
-from sightline.training.train import training_folder
+from sightline.training.relaying import Worker
+from sightline.training.train import train_model, training_folder
+from sightline.training.worker_messages import WorkerMessage
 
 RECIPE = make_recipe("classification", budget="6it", size=32, batch_size=4, validations=1, log_every=1, checkpoint_s=0)
 
 pytestmark = pytest.mark.slow
+
+
+def list_workers() -> list[int]:
+    """Training processes of this one, in the order in which they were started."""
+    children = Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").read_text().split()
+    return [int(one) for one in children if b"sightline.training.worker" in Path(f"/proc/{one}/cmdline").read_bytes()]
 
 
 def test_idle_threads_of_a_worker_do_not_spin() -> None:
@@ -79,15 +84,15 @@ def test_an_interrupt_while_the_worker_starts_is_a_plain_stop(
 ) -> None:
     version = make_version("classification")
     events: list[ProgressEvent] = []
-    read_lines, calls = launcher._read_lines, []
+    hear, calls = Worker.hear, []
 
-    def interrupt_once(messages: IO[bytes]) -> Iterator[bytes]:
-        calls.append(messages)
+    def interrupt_once(worker: Worker) -> WorkerMessage | None:
+        calls.append(worker)
         if len(calls) == 1:
-            raise KeyboardInterrupt  # the worker was started a moment ago and still imports
-        yield from read_lines(messages)
+            raise KeyboardInterrupt  # before its first message was read
+        return hear(worker)
 
-    monkeypatch.setattr(launcher, "_read_lines", interrupt_once)
+    monkeypatch.setattr(Worker, "hear", interrupt_once)
     with pytest.raises(KeyboardInterrupt):
         launch_training(version.folder, RECIPE, tmp_path / "model", on_progress=events.append, threads=1)
     assert [event.message for event in events] == ["stopping"]  # nothing is promised
@@ -99,13 +104,47 @@ def test_a_worker_that_is_killed_becomes_one_line(make_version, tmp_path: Path) 
 
     def kill_worker(event: ProgressEvent) -> None:
         if event.metrics.get("step") == 2:
-            children = Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").read_text().split()
-            for child in children:
-                if b"sightline.training.worker" in Path(f"/proc/{child}/cmdline").read_bytes():
-                    os.kill(int(child), signal.SIGKILL)
+            for worker in list_workers():
+                os.kill(worker, signal.SIGKILL)
 
     with pytest.raises(Exhausted, match=r"died by signal SIGKILL.*resume it") as raised:
         launch_training(version.folder, RECIPE, tmp_path / "model", on_progress=kill_worker, threads=1)
     assert "\n" not in str(raised.value)
     out = launch_training(version.folder, RECIPE, tmp_path / "model", resume=True, threads=1)
     assert read_manifest(out, ModelManifest).metrics["steps"] == 6
+
+
+def test_several_processes_end_together_whether_one_dies_or_all_shall_stop(make_version, tmp_path: Path) -> None:
+    version, out = make_version("classification"), tmp_path / "model"
+    recipe = make_recipe("classification", budget="100000it", size=32, batch_size=4, log_every=1, checkpoint_s=0, processes=2)
+    seen: list[int] = []
+
+    def kill_the_second(event: ProgressEvent) -> None:
+        if event.metrics.get("step") == 2:
+            seen.extend(list_workers())
+            os.kill(seen[1], signal.SIGKILL)
+
+    with pytest.raises(Exhausted, match=r"process 1 of the 2 .*SIGKILL.*resume it, or see the end of .*worker-1.log") as raised:
+        launch_training(version.folder, recipe, out, on_progress=kill_the_second, threads=2)
+    assert "\n" not in str(raised.value)
+    assert len(seen) == 2 and list_workers() == []
+    events: list[ProgressEvent] = []
+
+    def interrupt(event: ProgressEvent) -> None:
+        events.append(event)
+        if event.metrics.get("step") == 5:
+            raise KeyboardInterrupt
+
+    launch_training(version.folder, recipe, out, resume=True, on_progress=interrupt, threads=2)
+    assert list_workers() == []
+    messages = [event.message for event in events if event.message]
+    assert messages[0].startswith("resumed after") and messages[1] == "2 processes share each batch of 4 pictures"
+    manifest = read_manifest(out, ModelManifest)
+    assert 5 <= manifest.metrics["steps"] < 100_000 and manifest.metrics["primary"] == "top1"
+    assert manifest.recipe is not None and manifest.recipe["processes"] == 2
+
+
+def test_this_process_alone_does_not_train_as_several(make_version, tmp_path: Path) -> None:
+    recipe = make_recipe("classification", budget="1it", size=32, batch_size=4, processes=2)
+    with pytest.raises(Unsupported, match="launch_training"):
+        train_model(make_version("classification"), recipe, tmp_path / "model")

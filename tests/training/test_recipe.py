@@ -41,6 +41,9 @@ def test_changes_win_over_defaults_and_augmentation_is_merged() -> None:
         ({"augmentation": {"mixup": 0.7, "cutmix": 0.7}}, "mixup"),
         ({"augmentation": {"mosaic": 0.5}}, "mosaic"),
         ({"momentum": 1.0}, "momentum"),
+        ({"processes": 0}, "processes"),
+        ({"batch_size": 6, "processes": 4}, "multiple of processes, got 6 and 4"),
+        ({"batch_size": 4, "processes": 4, "augmentation": {"cutmix": 0.1}}, "2 pictures a process"),
     ],
 )
 def test_what_does_not_fit_is_named(changes: dict[str, object], words: str) -> None:

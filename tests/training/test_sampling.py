@@ -53,6 +53,15 @@ def test_so_many_batches_are_prepared_ahead() -> None:
         assert asked == [6, 7, 8]
 
 
+def test_processes_that_share_a_batch_make_its_parts() -> None:
+    whole = BatchPlan(NumberTask(), items=7, batch_size=6, seed=4).make_batch(5, 0.5).targets
+    parts = [BatchPlan(NumberTask(), 7, 6, 4, part).make_batch(5, 0.5).targets for part in (range(3), range(3, 6))]
+    assert parts[0][0] + parts[1][0] == whole[0]
+    assert parts[0][1] == parts[1][1] == whole[1]  # they blend by the same draw
+    with ThreadedBatches(BatchPlan(NumberTask(), 7, 6, 4, range(3, 6)), threads=2) as source:
+        assert source.take(5, 0.5, lambda _: 0.5).targets == parts[1]
+
+
 def test_every_epoch_holds_every_picture_once_in_another_order() -> None:
     indices = [index for targets, _ in take_all(range(7), 1, 1) for index, _, _ in targets]  # 21 samples: 3 epochs of 7
     epochs = [indices[:7], indices[7:14], indices[14:]]

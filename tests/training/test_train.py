@@ -13,13 +13,15 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from sightline.core.errors import Exhausted, InvalidInput, NotFound
+from sightline.core.errors import Exhausted, InvalidInput, NotFound, Unsupported
 from sightline.core.folders import read_manifest
 from sightline.core.manifests import ModelManifest
 from sightline.core.progress import ProgressEvent, ignore_progress
 from sightline.data.versions import VersionWriter, open_version
 from sightline.models.table import NETWORKS, build_network
 from sightline.runtime.predictor import open_predictor
+from sightline.training import train
+from sightline.training.arithmetic import EXACT
 from sightline.training.curve import read_curve
 from sightline.training.loop import TrainingLoop
 from sightline.training.recipe import make_recipe, read_recipe
@@ -200,6 +202,9 @@ def test_a_norm_that_would_see_one_value_refuses_single_pictures(
     recipe = make_recipe(task, name, budget="1it", size=size, batch_size=1)
     with pytest.raises(InvalidInput, match=r"at least 2 pictures at once at .* got batch_size 1; raise it"):
         train_model(version, recipe, tmp_path / "model")
+    shared = msgspec.structs.replace(recipe, batch_size=3, processes=3)
+    with pytest.raises(InvalidInput, match=r"at least 2 pictures at once at .* got batch_size 3 for 3 processes; raise it"):
+        prepare_loop(version, shared, tmp_path, ignore_progress, False)
     network = build_network(task, name, 3, size, size)
     with pytest.raises(ValueError, match="more than 1 value per channel"):  # what it spares the user
         network.train()(torch.zeros(1, 3, size, size))
@@ -216,6 +221,14 @@ def test_a_norm_that_would_see_one_value_refuses_parts_of_single_pictures(
         InvalidInput, match=f"at once at 32 x 32, got batch_size {batch_size} by micro_batch {micro_batch}; raise"
     ):
         train_model(version, recipe, tmp_path / "model")
+
+
+def test_a_gpu_is_refused_to_several_processes(make_version, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    gpu = EXACT._replace(device=torch.device("cuda"))
+    monkeypatch.setattr(train, "choose_arithmetic", lambda precision, device: gpu)
+    recipe = make_recipe("classification", batch_size=4, processes=2)
+    with pytest.raises(Unsupported, match="expected a CPU for processes 2, got a GPU"):
+        prepare_loop(make_version("classification"), recipe, tmp_path, ignore_progress, False)
 
 
 def test_a_gpu_that_is_full_is_said_with_advice(make_version, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -299,6 +312,7 @@ def test_a_checkpoint_from_before_a_setting_was_there_can_be_resumed() -> None:
         {"augmentation": {**OLD_RECIPE["augmentation"], "settle": 0.1}},
         {"augmentation": {**OLD_RECIPE["augmentation"], "least_visible": 0.5}},
         {"micro_batch": 4},
+        {"processes": 2},
         {"reference_batch": 4},
     ):
         changed = read_recipe({**OLD_RECIPE, **changes})

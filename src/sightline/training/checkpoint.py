@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import load, save, save_file
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
@@ -23,6 +23,7 @@ from sightline.training.budget import Spent
 
 FORMAT_VERSION = 2
 RECORD_KEY, CHECKSUM_KEY = "sightline", "checksum"  # of the file's metadata
+HEADER_START = 8  # safetensors: a number of as many bytes says how long the JSON header is that follows
 SYSTEM_ERROR = re.compile(r"\(os error (\d+)\)")  # how safetensors tells what the system said
 
 
@@ -72,6 +73,27 @@ def write_checkpoint(
     best: dict[str, Tensor] | None,
 ) -> None:
     """Write all that is needed to continue bit by bit."""
+    _save_atomic(path, *_collect(state, network, average, optimiser, best))
+
+
+def pack_checkpoint(
+    state: TrainingState, network: nn.Module, *, average: nn.Module, optimiser: Optimizer, best: dict[str, Tensor] | None
+) -> bytes:
+    """The same as bytes, for another process of this training."""
+    return save(*_collect(state, network, average, optimiser, best))
+
+
+def unpack_checkpoint(content: bytes) -> tuple[CheckpointRecord, dict[str, Tensor]]:
+    """What `pack_checkpoint` packed."""
+    header_end = HEADER_START + int.from_bytes(content[:HEADER_START], "little")
+    metadata = msgspec.json.decode(content[HEADER_START:header_end])["__metadata__"]
+    return msgspec.json.decode(metadata[RECORD_KEY], type=CheckpointRecord), load(content)
+
+
+def _collect(
+    state: TrainingState, network: nn.Module, average: nn.Module, optimiser: Optimizer, best: dict[str, Tensor] | None
+) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Tensors and metadata of a checkpoint."""
     tensors = {f"network.{name}": tensor for name, tensor in network.state_dict().items()}
     tensors |= {f"average.{name}": tensor for name, tensor in average.state_dict().items()}
     tensors |= {f"best.{name}": tensor for name, tensor in (best or {}).items()}
@@ -84,7 +106,7 @@ def write_checkpoint(
                 scalars[f"optimiser.{index}.{name}"] = value
     packed = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
     record = msgspec.json.encode(CheckpointRecord(state=state, optimiser_scalars=scalars)).decode()
-    _save_atomic(path, packed, {RECORD_KEY: record, CHECKSUM_KEY: str(_checksum(packed, record))})
+    return packed, {RECORD_KEY: record, CHECKSUM_KEY: str(_checksum(packed, record))}
 
 
 def write_weights(path: Path, network: nn.Module) -> None:

@@ -8,7 +8,6 @@ from sightline.core.folder_lock import lock_folder
 
 CHECKPOINT_NAME = "checkpoint.safetensors"
 CURVE_NAME = "curve.jsonl"
-LOG_NAME = "worker.log"
 # There when training anew loses nothing: a Model holds what the checkpoint does, or its loss was no number any more.
 STOPPED_NAME = "stopped"
 
@@ -18,6 +17,16 @@ def training_folder(out: Path) -> Path:
     if not out.name:
         raise Conflict(f"{out} exists already; choose another name, or remove it")
     return out.with_name(out.name + ".training")
+
+
+def log_path(folder: Path, rank: int = 0) -> Path:
+    """Where what a training process says is kept, by its number among those that share each batch."""
+    return folder / (f"worker-{rank}.log" if rank else "worker.log")
+
+
+def is_log(path: Path) -> bool:
+    """Whether a file of a training folder is such a log."""
+    return path.match("worker*.log")
 
 
 def lock_training(folder: Path) -> AbstractContextManager[None]:

@@ -1,5 +1,7 @@
 """The training loop, one for all tasks: sample, forward, backward, step, average; validate, checkpoint and log when it is time.
 
+Several processes may share each batch (`ranks`): all run this loop, and take the same way through it.
+
 State after step k is a pure function of (data, recipe, k) for budgets of epochs and iterations: samples derive from (seed,
 step), PyTorch's generator is seeded anew at each step, validation points depend on steps only and change nothing. A run resumed
 from any checkpoint therefore ends with the same bits, on the same CPU and number of threads, or on the same GPU where the
@@ -9,6 +11,7 @@ network `repeats_on_gpu`.
 import math
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import torch
@@ -21,11 +24,20 @@ from sightline.models.network import Network
 from sightline.training.arithmetic import Arithmetic
 from sightline.training.average import WeightAverage
 from sightline.training.budget import Budget, BudgetMeter
-from sightline.training.checkpoint import TrainingState, read_checkpoint, restore_checkpoint, write_checkpoint
+from sightline.training.checkpoint import (
+    CheckpointRecord,
+    TrainingState,
+    pack_checkpoint,
+    read_checkpoint,
+    restore_checkpoint,
+    unpack_checkpoint,
+    write_checkpoint,
+)
 from sightline.training.curve import Curve, CurvePoint
 from sightline.training.folder import CHECKPOINT_NAME, CURVE_NAME
 from sightline.training.gradients import GradientComputer
 from sightline.training.optimisers import build_optimiser, set_learning_rate
+from sightline.training.ranks import Alone, Ranks, find_part
 from sightline.training.recipe import Recipe
 from sightline.training.sample_processes import ForkedBatches, choose_processes
 from sightline.training.sampling import BatchPlan, BatchSource, ThreadedBatches
@@ -33,6 +45,8 @@ from sightline.training.schedules import learning_rate_factor
 from sightline.training.tasks.task import Batch, TrainingTask
 
 Validate = Callable[[Network], TaskMetrics]
+
+RANK_SEEDS = 1 << 52  # between the seeds of two processes: more than seeds and steps of one take
 
 
 class DivergedLoss(InvalidInput):
@@ -51,6 +65,7 @@ class TrainingLoop:
         arithmetic: where and how to compute.
         validate: scores a network; None keeps the last weights.
         recipe_id: what a checkpoint must match to be resumed.
+        ranks: the processes that share each batch; the first one validates and writes.
     """
 
     def __init__(
@@ -64,11 +79,13 @@ class TrainingLoop:
         arithmetic: Arithmetic,
         validate: Validate | None,
         recipe_id: str = "",
+        ranks: Ranks | None = None,
     ) -> None:
         arithmetic.place(network)
         self.network = network
         self.task, self.items, self.recipe, self.folder = task, items, recipe, folder
         self.arithmetic, self.validate = arithmetic, validate
+        self.ranks = ranks or Alone()
         self.average = WeightAverage(self.network, recipe.average_decay)
         self.optimiser = build_optimiser(self.network, recipe)
         self.gradients = GradientComputer(self.network, task, arithmetic, recipe.micro_batch)
@@ -85,26 +102,35 @@ class TrainingLoop:
                 f"the checkpoint in {self.folder} is of another recipe or dataset version; resume with its own, or remove that "
                 "folder to train anew"
             )
+        self._take_over(record, tensors)
+
+    def meet(self) -> None:
+        """Have all processes begin where the first one does: at its start weights, or its checkpoint."""
+        if self.ranks.count == 1:
+            return
+        if self.ranks.rank == 0:
+            average = self.average.network
+            content = pack_checkpoint(self.state, self.network, average=average, optimiser=self.optimiser, best=self.best)
+            self.ranks.share(content)
+        else:
+            self._take_over(*unpack_checkpoint(self.ranks.share(b"")))
+
+    def _take_over(self, record: CheckpointRecord, tensors: dict[str, Tensor]) -> None:
         self.state = record.state
         self.best = restore_checkpoint(record, tensors, self.network, self.average.network, self.optimiser)
 
     def run(self, on_progress: OnProgress, stop: Callable[[], bool]) -> None:
         """Train until the budget is used, patience ends, or `stop()` is true after a step; then `keep_best` has the result."""
         batches = self.open_batches()
-        meter = BudgetMeter(
-            Budget.parse(self.recipe.budget),
-            self.items,
-            self.recipe.batch_size,
-            time.perf_counter,
-            lambda: time.process_time() + batches.cpu_s,
-            self.state.spent,
-        )
+        clocks = self.ranks.watch(time.perf_counter, lambda: time.process_time() + batches.cpu_s)
+        budget = Budget.parse(self.recipe.budget)
+        meter = BudgetMeter(budget, self.items, self.recipe.batch_size, *clocks, self.state.spent)
         written_at = time.monotonic()
         self.network.train()
         with (
             self.arithmetic.repeating(self.network.repeats_on_gpu),
             batches,
-            Curve(self.folder / CURVE_NAME, meter.steps) as curve,
+            self._open_curve(meter.steps) as curve,
         ):
             stopping, rate = False, 0.0
             while not stopping and (progress := meter.progress()) < 1 and not self._is_out_of_patience():
@@ -112,7 +138,7 @@ class TrainingLoop:
                 rate = self._take_step(batch, meter.steps, progress)
                 meter.count_step()
                 self.average.update(meter.steps)
-                stopping = stop()
+                stopping = self.ranks.look(stop())
                 metric = self._validate_when_due(progress, meter.progress(), meter.steps, on_progress)
                 if metric is not None or meter.steps % self.recipe.log_every == 0 or meter.steps == 1 or meter.progress() >= 1:
                     self._log(curve, meter, rate, metric, on_progress)
@@ -130,7 +156,8 @@ class TrainingLoop:
     def open_batches(self) -> BatchSource:
         """Where the recipe has the batches made: in processes beside a GPU, in threads on a CPU, unless it says otherwise."""
         recipe, device = self.recipe, self.arithmetic.device
-        plan = BatchPlan(self.task, self.items, recipe.batch_size, recipe.seed)
+        part = find_part(self.ranks, recipe.batch_size)
+        plan = BatchPlan(self.task, self.items, recipe.batch_size, recipe.seed, part)
         processes = choose_processes(device) if recipe.prefetch_processes is None else recipe.prefetch_processes
         if processes == 0:
             return ThreadedBatches(plan, recipe.prefetch_threads)
@@ -147,8 +174,9 @@ class TrainingLoop:
         recipe = self.recipe
         rate = recipe.peak_rate * learning_rate_factor(recipe.schedule, progress, recipe.warm_up, recipe.final_rate)
         set_learning_rate(self.optimiser, rate)
-        torch.manual_seed(recipe.seed * 1_000_003 + step)  # dropout and the like: nothing to keep in a checkpoint
-        parts = self.gradients.compute(batch)
+        # Dropout and the like: nothing to keep in a checkpoint. No two processes draw the same.
+        torch.manual_seed(recipe.seed * 1_000_003 + step + self.ranks.rank * RANK_SEEDS)
+        parts = self.ranks.average(self.network, self.gradients.compute(batch))
         # A step with a gradient that is not finite would ruin the weights, their average and the next checkpoint.
         largest = recipe.clip_norm if recipe.clip_norm > 0 else math.inf
         norm = nn.utils.clip_grad_norm_(self.network.parameters(), largest, foreach=True)
@@ -170,7 +198,7 @@ class TrainingLoop:
         due = int(after * marks) > int(before * marks)
         return self._validate(step, after, on_progress) if due else None
 
-    def _validate_last_steps(self, curve: Curve, meter: BudgetMeter, rate: float, on_progress: OnProgress) -> None:
+    def _validate_last_steps(self, curve: Curve | None, meter: BudgetMeter, rate: float, on_progress: OnProgress) -> None:
         """Where no mark asked for it: time ran out while a checkpoint was written, or a stop has no best weights yet."""
         if meter.steps == self.state.validated_step:
             return
@@ -186,7 +214,9 @@ class TrainingLoop:
         best = self.state.best_metric
         numbers = {"step": float(step)} if best is None else {"step": float(step), "best": best}
         on_progress(ProgressEvent(stage="validating", progress=progress, metrics=numbers))
-        metrics = self.validate(self.average.network)
+        validate, average = self.validate, self.average.network
+        metrics = self.ranks.hear(lambda: validate(average), TaskMetrics)
+        self.ranks.look()  # validation is part of the budget
         self.state.validations += 1
         self.state.validated_step = step
         is_better = best is None or metrics.primary > best
@@ -200,22 +230,25 @@ class TrainingLoop:
     def _is_out_of_patience(self) -> bool:
         return self.recipe.patience is not None and self.state.stale_validations >= self.recipe.patience
 
-    def _log(self, curve: Curve, meter: BudgetMeter, rate: float, metric: float | None, on_progress: OnProgress) -> None:
+    def _open_curve(self, steps: int) -> AbstractContextManager[Curve | None]:
+        return Curve(self.folder / CURVE_NAME, steps) if self.ranks.rank == 0 else nullcontext()
+
+    def _log(self, curve: Curve | None, meter: BudgetMeter, rate: float, metric: float | None, on_progress: OnProgress) -> None:
         spent = meter.spent()
         parts = {name: value / self._summed_steps for name, value in self._sums.items()}
         loss = sum(parts.values())
-        curve.add(
-            CurvePoint(
-                step=meter.steps,
-                progress=meter.progress(),
-                loss=loss,
-                parts=parts,
-                learning_rate=rate,
-                wall_s=round(spent.wall_s, 3),
-                cpu_s=round(spent.cpu_s, 3),
-                metric=metric,
-            )
+        point = CurvePoint(
+            step=meter.steps,
+            progress=meter.progress(),
+            loss=loss,
+            parts=parts,
+            learning_rate=rate,
+            wall_s=round(spent.wall_s, 3),
+            cpu_s=round(spent.cpu_s, 3),
+            metric=metric,
         )
+        if curve is not None:
+            curve.add(point)
         numbers = {"step": float(meter.steps), "loss": loss, "learning_rate": rate}
         if self.state.best_metric is not None:
             numbers["best"] = self.state.best_metric
@@ -227,5 +260,7 @@ class TrainingLoop:
         self._sums, self._summed_steps = {}, 0
 
     def _write_checkpoint(self) -> None:
+        if self.ranks.rank > 0:  # it is where the first process is, by the bit
+            return
         path = self.folder / CHECKPOINT_NAME
         write_checkpoint(path, self.state, self.network, average=self.average.network, optimiser=self.optimiser, best=self.best)

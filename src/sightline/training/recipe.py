@@ -31,6 +31,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         batch_size: pictures per step.
         micro_batch: pictures that are computed at once, at most; None computes the whole batch at once. The gradients of the
             parts of a batch are added up; batch norms see a part at a time.
+        processes: processes on this machine's CPU that share each batch, as many pictures each; 1 = none but the one.
         optimiser: "muon" (orthogonal updates of kernels, adamw for the rest), "adamw", "sgd" (Nesterov momentum) or "lars"
             (momentum whose steps are shares of each kernel's length, for large batches).
         learning_rate: peak rate, reached after the warm-up.
@@ -69,6 +70,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     height: Positive | None = None
     batch_size: Positive = 16
     micro_batch: Positive | None = None
+    processes: Positive = 1
     optimiser: str = "adamw"
     learning_rate: NotNegative = 2e-3
     reference_batch: Positive | None = None
@@ -211,7 +213,22 @@ def read_recipe(settings: dict[str, Any]) -> Recipe:
         if smallest > largest:
             raise InvalidInput(f"expected an augmentation {name} (smallest, largest), got ({smallest}, {largest}); swap them")
     _check_uses(recipe)
+    _check_parts(recipe)
     return recipe
+
+
+def _check_parts(recipe: Recipe) -> None:
+    """Refuse a batch that its processes cannot share alike. Raises: InvalidInput."""
+    if recipe.batch_size % recipe.processes:
+        raise InvalidInput(
+            f"expected a batch_size that is a multiple of processes, got {recipe.batch_size} and {recipe.processes}; change "
+            "one of them"
+        )
+    if recipe.batch_size == recipe.processes > 1 and recipe.augmentation.mixup + recipe.augmentation.cutmix > 0:
+        raise InvalidInput(
+            f"expected at least 2 pictures a process, which blends its own, got batch_size {recipe.batch_size} for "
+            f"{recipe.processes} processes; raise batch_size, or leave out mixup and cutmix"
+        )
 
 
 def _check_uses(recipe: Recipe) -> None:

@@ -30,23 +30,25 @@ class BatchPlan:
         items: pictures of the training splits, >= 1.
         batch_size: samples a step.
         seed: of order and augmentation.
+        part: positions in each batch that are made here, where several processes share it; None: all.
     """
 
-    def __init__(self, task: TrainingTask, items: int, batch_size: int, seed: int) -> None:
+    def __init__(self, task: TrainingTask, items: int, batch_size: int, seed: int, part: range | None = None) -> None:
         if items < 1:
             raise InvalidInput(
                 "expected at least one picture in the training splits, got none; check the recipe's train_splits"
             )
         self._task, self._items, self._batch_size, self._seed = task, items, batch_size, seed
+        self._part = range(batch_size) if part is None else part
         self._order: tuple[int, np.ndarray] = (-1, np.zeros(0, np.int64))
 
-    def indices(self, step: int) -> Iterator[int]:
-        """Indices of the pictures of a step: every epoch is a permutation of its own."""
-        for position in range(step * self._batch_size, (step + 1) * self._batch_size):
-            epoch, place = divmod(position, self._items)
+    def indices(self, step: int) -> Iterator[tuple[int, int]]:
+        """Positions in a step's batch, and the index of the picture at each: every epoch is a permutation of its own."""
+        for position in self._part:
+            epoch, place = divmod(step * self._batch_size + position, self._items)
             if self._order[0] != epoch:
                 self._order = (epoch, np.random.default_rng((self._seed, ORDER, epoch)).permutation(self._items))
-            yield int(self._order[1][place])
+            yield position, int(self._order[1][place])
 
     def make_sample(self, step: int, position: int, index: int, progress: float) -> Sample:
         """The sample at a position of a step's batch; `index` is the one of `indices` there."""
@@ -58,7 +60,7 @@ class BatchPlan:
 
     def make_batch(self, step: int, progress: float) -> Batch:
         """A step's batch, made here and now."""
-        samples = [self.make_sample(step, place, index, progress) for place, index in enumerate(self.indices(step))]
+        samples = [self.make_sample(step, position, index, progress) for position, index in self.indices(step)]
         return self.collate(step, samples, progress)
 
 
@@ -117,7 +119,7 @@ class ThreadedBatches:
 
     def _submit(self, step: int, progress: float) -> None:
         futures = [
-            self._pool.submit(self._plan.make_sample, step, place, index, progress)
-            for place, index in enumerate(self._plan.indices(step))
+            self._pool.submit(self._plan.make_sample, step, position, index, progress)
+            for position, index in self._plan.indices(step)
         ]
         self._waiting.append((step, progress, futures))

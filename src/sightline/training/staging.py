@@ -16,7 +16,7 @@ from sightline.training.folder import CHECKPOINT_NAME, training_folder
 from sightline.training.recipe import Recipe, read_recipe
 
 # Settings that came later, and those of the augmentation, with the values of what was done before: checkpoints from then go on.
-LATER_SETTINGS = {"micro_batch": None, "reference_batch": None}
+LATER_SETTINGS = {"micro_batch": None, "processes": 1, "reference_batch": None}
 LATER_AUGMENTATION = {"settle": 0.0, "least_visible": 0.25}
 
 

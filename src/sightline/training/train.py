@@ -15,7 +15,7 @@ import msgspec
 import torch
 
 from sightline.core.categories import Categories
-from sightline.core.errors import Conflict, Exhausted, InvalidInput, NotFound
+from sightline.core.errors import Conflict, Exhausted, InvalidInput, NotFound, Unsupported
 from sightline.core.folder_lock import LOCK_NAME
 from sightline.core.folders import explain_full_disk, hash_files, new_folder, write_manifest
 from sightline.core.host import describe_host, now_utc
@@ -35,14 +35,15 @@ from sightline.training.export_check import check_export
 from sightline.training.folder import (
     CHECKPOINT_NAME,
     CURVE_NAME,
-    LOG_NAME,
     STOPPED_NAME,
+    is_log,
     lock_training,
     training_folder,
 )
 from sightline.training.learned_categories import find_learned_categories, name_background
 from sightline.training.loop import DivergedLoss, TrainingLoop, Validate
 from sightline.training.pictures import Pictures
+from sightline.training.ranks import Alone, Ranks
 from sightline.training.recipe import DEFAULT_VALIDATION_SPLIT, Recipe
 from sightline.training.sizing import choose_input_size
 from sightline.training.staging import compute_recipe_id, train_in_workspace
@@ -95,7 +96,7 @@ def train_model(
         InvalidInput: recipe or labels do not fit.
         NotFound: there is no such split.
         CorruptFile: the checkpoint is damaged.
-        Unsupported: the recipe wants a GPU, and there is none.
+        Unsupported: the recipe wants a GPU, and there is none, or several `processes`, which `launch_training` starts.
         Exhausted: the GPU's memory is too small, or the disk is full.
     """
     check_version(version)
@@ -111,14 +112,43 @@ def train_model(
             on_progress,
             lambda staged: train_model(version, recipe, staged, resume, on_progress, stop),
         )
-    out = Path(out)
+    if recipe.processes > 1:
+        raise Unsupported(
+            f"expected a recipe for this one process, got processes {recipe.processes}; train it with `sightline train`, or "
+            "with sightline.training.launcher.launch_training"
+        )
+    return lead_training(version, recipe, Path(out), resume, on_progress, stop, name=name, ranks=Alone())
+
+
+def lead_training(
+    version: DatasetVersion,
+    recipe: Recipe,
+    out: Path,
+    resume: bool,
+    on_progress: OnProgress,
+    stop: Callable[[], bool],
+    *,
+    name: str | None,
+    ranks: Ranks,
+) -> Path:
+    """`train_model` into a folder, as the first of the processes that share each batch."""
     name = out.name if name is None else check_name(name)
     check_task(recipe.task)
     _check_validation_split(version, recipe)
     folder = training_folder(out)
     with lock_training(folder), explain_full_disk(folder, "go on with `resume`"), _keep_random_state(recipe):
-        _train_alone(version, recipe, out, name, _find_checkpoint(out, resume), on_progress, stop)
+        is_resumed = _find_checkpoint(out, resume)
+        loop = prepare_loop(version, recipe, folder, on_progress, is_resumed, ranks)
+        _train_locked(loop, version, out, name, is_resumed, on_progress, stop)
     return out
+
+
+def follow_training(version: DatasetVersion, recipe: Recipe, ranks: Ranks) -> None:
+    """Take part in a training as another process than the first: it reads the version, and writes nothing."""
+    nowhere = Path()
+    loop = prepare_loop(version, recipe, nowhere, ignore_progress, True, ranks)  # its weights come from the first one
+    loop.meet()
+    loop.run(ignore_progress, never)
 
 
 def _keep_random_state(recipe: Recipe) -> AbstractContextManager[None]:
@@ -127,23 +157,26 @@ def _keep_random_state(recipe: Recipe) -> AbstractContextManager[None]:
     return torch.random.fork_rng(devices=range(torch.cuda.device_count()) if uses_gpus else ())
 
 
-def _train_alone(
+def _train_locked(
+    loop: TrainingLoop,
     version: DatasetVersion,
-    recipe: Recipe,
     out: Path,
     name: str,
     is_resumed: bool,
     on_progress: OnProgress,
     stop: Callable[[], bool],
 ) -> None:
-    """`train_model` in a locked folder."""
-    folder = training_folder(out)
-    loop = prepare_loop(version, recipe, folder, on_progress, is_resumed)
+    """`lead_training` in a locked folder, with a loop that is ready."""
+    folder, recipe = loop.folder, loop.recipe
     if gpu := loop.arithmetic.describe().get("gpu"):
         on_progress(ProgressEvent(stage="training", message=f"training on {gpu}"))
     if is_resumed:
         loop.resume()
         on_progress(ProgressEvent(stage="training", message=f"resumed after {loop.state.spent.steps} steps"))
+    if loop.ranks.count > 1:
+        message = f"{loop.ranks.count} processes share each batch of {recipe.batch_size} pictures"
+        on_progress(ProgressEvent(stage="training", message=message))
+        loop.meet()
     _clear_folder(folder, is_resumed)  # only now, when nothing stands against training
     stopped = _StopOnce(stop)
     try:
@@ -184,9 +217,9 @@ def _find_checkpoint(out: Path, resume: bool) -> bool:
 
 def _clear_folder(folder: Path, is_resumed: bool) -> None:
     """Remove what an earlier run left, but what a resumed one needs."""
-    kept = (LOCK_NAME, LOG_NAME, *((CHECKPOINT_NAME, CURVE_NAME) if is_resumed else ()))  # the launcher has opened the log
+    kept = (LOCK_NAME, *((CHECKPOINT_NAME, CURVE_NAME) if is_resumed else ()))
     for old in folder.iterdir():
-        if old.name not in kept:
+        if old.name not in kept and not is_log(old):  # the launcher has opened the logs
             old.unlink()
 
 
@@ -218,10 +251,20 @@ def _check_validation_split(version: DatasetVersion, recipe: Recipe) -> None:
 
 
 def prepare_loop(
-    version: DatasetVersion, recipe: Recipe, folder: Path, on_progress: OnProgress, is_resumed: bool
+    version: DatasetVersion,
+    recipe: Recipe,
+    folder: Path,
+    on_progress: OnProgress,
+    is_resumed: bool,
+    ranks: Ranks | None = None,
 ) -> TrainingLoop:
     """The loop of a recipe, before its first step; with its start weights, unless a checkpoint brings others."""
     arithmetic = choose_arithmetic(recipe.precision, recipe.device)
+    if recipe.processes > 1 and arithmetic.device.type != "cpu":
+        raise Unsupported(
+            f"expected a CPU for processes {recipe.processes}, got a GPU, on which one process trains; set processes to 1, or "
+            "device to cpu"
+        )
     sizes = ((item.width, item.height) for item in version.items(recipe.train_splits))
     width, height = choose_input_size(recipe, sizes)
     torch.manual_seed(recipe.seed)
@@ -232,8 +275,9 @@ def prepare_loop(
     if not is_resumed:
         _load_start_weights(network, recipe, on_progress)
     make_label_map = make_label_map_reader(learned) if recipe.task == "semantic" else None
+    cache_bytes = recipe.cache_bytes // recipe.processes
     pictures = Pictures(
-        version, recipe.train_splits, width=width, height=height, cache_bytes=recipe.cache_bytes, make_label_map=make_label_map
+        version, recipe.train_splits, width=width, height=height, cache_bytes=cache_bytes, make_label_map=make_label_map
     )
     _tell_left_out(version, recipe, len(pictures), on_progress)
     task = build_task(TaskContext(recipe, learned.categories, pictures, network.input_spec))
@@ -248,6 +292,7 @@ def prepare_loop(
         arithmetic=arithmetic,
         validate=validate,
         recipe_id=recipe_id,
+        ranks=ranks,
     )
 
 
@@ -265,11 +310,11 @@ def _tell_left_out(version: DatasetVersion, recipe: Recipe, learned: int, on_pro
 
 
 def _check_batch_size(network: Network, recipe: Recipe) -> None:
-    """Refuse single pictures where a norm would see one value a channel: of what is pooled, or of a small input.
+    """Refuse single pictures in a process where a norm would see one value a channel: of what is pooled, or of a small input.
 
     Raises: InvalidInput.
     """
-    parts = split_evenly(recipe.batch_size, recipe.micro_batch)
+    parts = split_evenly(recipe.batch_size // recipe.processes, recipe.micro_batch)
     if all(stop - start > 1 for start, stop in parts):
         return
     spec = network.input_spec
@@ -277,7 +322,9 @@ def _check_batch_size(network: Network, recipe: Recipe) -> None:
         with torch.no_grad():
             copy.deepcopy(network).train()(torch.zeros(1, 3, spec.height, spec.width))
     except ValueError as error:  # all that PyTorch says: "Expected more than 1 value per channel when training"
-        got = "batch_size 1" if len(parts) == 1 else f"batch_size {recipe.batch_size} by micro_batch {recipe.micro_batch}"
+        got = f"batch_size {recipe.batch_size}"
+        got += f" for {recipe.processes} processes" if recipe.processes > 1 else ""
+        got += f" by micro_batch {recipe.micro_batch}" if len(parts) > 1 else ""
         raise InvalidInput(
             f"{recipe.network} learns from at least 2 pictures at once at {spec.width} x {spec.height}, got {got}; raise "
             "it, or choose another network"

@@ -1,7 +1,7 @@
-"""The training process: `python -m sightline.training.worker JOB.json PIPE`, started by `sightline.training.launcher`.
+"""A training process: `python -m sightline.training.worker JOB.json PIPE`, started by `sightline.training.launcher`.
 
-Reports progress and errors as JSON lines on the pipe whose descriptor it is given; SIGINT asks it to stop and keep the best
-weights.
+Where several share each batch, each meets the others before it trains. Reports progress and errors as JSON lines on the pipe or
+socket whose descriptor it is given; SIGINT asks it to stop and keep the best weights.
 """
 
 import os
@@ -9,6 +9,7 @@ import signal
 import sys
 import threading
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -16,11 +17,13 @@ import msgspec
 import torch
 
 from sightline.core.errors import SightlineError, find_public_type
-from sightline.core.progress import ProgressEvent
+from sightline.core.processes import end_with_parent
+from sightline.core.progress import OnProgress, ProgressEvent
 from sightline.core.settings import read_settings
 from sightline.data.versions import open_version
-from sightline.training.train import train_model
-from sightline.training.worker_messages import Job, WorkerMessage
+from sightline.training.rank_group import LostRank, join_ranks
+from sightline.training.train import follow_training, lead_training, train_model
+from sightline.training.worker_messages import LOST_RANK, Job, WorkerMessage
 
 
 def main(job_path: Path, pipe: int) -> int:
@@ -38,12 +41,31 @@ def main(job_path: Path, pipe: int) -> int:
 
         try:
             job = msgspec.json.decode(job_path.read_bytes(), type=Job)
-            train_model(open_version(job.version), job.recipe, job.out, job.resume, report, stop.is_set, name=job.name)
+            if job.launcher is not None:
+                end_with_parent()
+                if os.getppid() != job.launcher:  # it died before that
+                    return 1
+            _train(job, report, stop.is_set)
+        except LostRank:  # that one's error is told
+            traceback.print_exc()
+            return LOST_RANK
         except SightlineError as error:
             traceback.print_exc()
             send(WorkerMessage(error=str(error), error_type=find_public_type(error)))
             return 1
     return 0
+
+
+def _train(job: Job, on_progress: OnProgress, stop: Callable[[], bool]) -> None:
+    version, out = open_version(job.version), Path(job.out)
+    if job.meeting is None:
+        train_model(version, job.recipe, out, job.resume, on_progress, stop, name=job.name)
+        return
+    ranks = join_ranks(job.meeting)
+    if ranks.rank == 0:
+        lead_training(version, job.recipe, out, job.resume, on_progress, stop, name=job.name, ranks=ranks)
+    else:
+        follow_training(version, job.recipe, ranks)
 
 
 def settle_threads() -> None:

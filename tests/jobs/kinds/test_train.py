@@ -63,8 +63,12 @@ def test_a_training_gets_a_gpu_unless_it_wants_none(parts: Workspace) -> None:
 
 
 @pytest.mark.slow
-def test_a_training_that_is_killed_ends_with_the_same_bits(parts: Workspace, follower: Follower, tmp_path: Path) -> None:
-    job = follower.ask("train", dataset="parts", task="classification", budget="12it", seed=3, set=SMALL)
+@pytest.mark.parametrize("processes", [1, 2])
+def test_a_training_that_is_killed_ends_with_the_same_bits(
+    processes: int, parts: Workspace, follower: Follower, tmp_path: Path
+) -> None:
+    settings = {**SMALL, "processes": processes}
+    job = follower.ask("train", dataset="parts", task="classification", budget="12it", seed=3, set=settings)
     making = follower.runner.folder(job.id).making / "parts-fast"
     follower.wait(job, lambda now: now.metrics.get("step", 0) >= 3 and (training_folder(making) / CHECKPOINT_NAME).is_file())
     os.kill(follower.find_process(job), signal.SIGKILL)
@@ -72,7 +76,7 @@ def test_a_training_that_is_killed_ends_with_the_same_bits(parts: Workspace, fol
     assert done.restarts == 1 and done.made is not None
     killed = read_manifest(parts.find("models", "parts-fast"), ModelManifest)
     version = parts.find("datasets", "parts")
-    recipe = make_recipe("classification", budget="12it", seed=3, **SMALL)
+    recipe = make_recipe("classification", budget="12it", seed=3, **settings)
     whole = read_manifest(launch_training(version, recipe, tmp_path / "whole", threads=2), ModelManifest)
     assert killed.files["weights.safetensors"] == whole.files["weights.safetensors"]
     assert killed.files["model.onnx"] == whole.files["model.onnx"]

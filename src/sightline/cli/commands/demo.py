@@ -107,8 +107,9 @@ def generate(workspace: "Workspace", count: int, seed: int) -> "DatasetVersion":
 
 def train(workspace: "Workspace", version: "DatasetVersion", budget: str, seed: int) -> Path:
     """The Model's folder. Ctrl-C ends the demo: nothing is kept of the training, for the steps that would follow."""
-    from sightline.training.launcher import STOPPING, launch_training
+    from sightline.training.launcher import launch_training
     from sightline.training.recipe import make_recipe
+    from sightline.training.relaying import STOPPING
 
     recipe = make_recipe("detection", "fast", budget=budget, seed=seed)
     with show_progress() as on_progress:

@@ -5,10 +5,13 @@ cancelled one left goes with it. The Model moves to its shelf when it is whole.
 """
 
 import shutil
+import time
+from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
 
+from sightline.core.errors import Conflict
 from sightline.core.extras import TRAINING_PACKAGES, check_packages
 from sightline.core.folders import is_whole, read_manifest, write_file_atomic
 from sightline.core.manifests import ModelManifest, Task, compute_manifest_id
@@ -18,6 +21,7 @@ from sightline.jobs.folder import Made
 from sightline.jobs.kinds.kind import Call, Kind, pin
 from sightline.jobs.leases import Needs
 
+DYING_S, POLL_S = 60.0, 0.1
 SHELVING_NAME = "shelving.json"  # in `making`: the manifest of the Model that was about to move to its shelf
 
 
@@ -69,17 +73,46 @@ def run(call: Call) -> Made:
 
 
 def _train(call: Call, name: str) -> None:
-    from sightline.data.versions import open_version
     from sightline.training.folder import CHECKPOINT_NAME, training_folder
+    from sightline.training.launcher import launch_training
+
+    out, recipe = call.folder.making / name, _make_recipe(call.arguments)
+    if recipe.processes > 1 and call.is_restart:
+        _wait_for_the_dead(training_folder(out))
+    shutil.rmtree(out, ignore_errors=True)  # half of a Model, of a process that died while it was written
+    can_go_on = (training_folder(out) / CHECKPOINT_NAME).is_file()
+    version_folder = call.workspace.find("datasets", call.arguments.dataset)
+    if recipe.processes > 1:
+        launch_training(version_folder, recipe, out, can_go_on, call.on_progress, name=name, stop=call.stop)
+    else:
+        _train_here(call, version_folder, recipe, out, can_go_on, name)
+
+
+def _train_here(call: Call, version_folder: Path, recipe: Any, out: Path, can_go_on: bool, name: str) -> None:
+    from sightline.data.versions import open_version
     from sightline.training.train import train_model
     from sightline.training.worker import settle_threads
 
     settle_threads()
-    out = call.folder.making / name
-    shutil.rmtree(out, ignore_errors=True)  # half of a Model, of a process that died while it was written
-    can_go_on = (training_folder(out) / CHECKPOINT_NAME).is_file()
-    version = open_version(call.workspace.find("datasets", call.arguments.dataset))
-    train_model(version, _make_recipe(call.arguments), out, can_go_on, call.on_progress, call.stop, name=name)
+    train_model(open_version(version_folder), recipe, out, can_go_on, call.on_progress, call.stop, name=name)
+
+
+def _wait_for_the_dead(folder: Path) -> None:
+    """Processes that shared each batch die with the one that launched them, but one that writes to a disk does so a bit later.
+
+    Raises: Conflict when it takes too long.
+    """
+    from sightline.training.folder import lock_training
+
+    deadline = time.monotonic() + DYING_S
+    while True:
+        try:
+            with lock_training(folder):
+                return
+        except Conflict:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(POLL_S)
 
 
 def _make_recipe(arguments: TrainArguments) -> Any:
