@@ -20,6 +20,7 @@ BENCHMARKS = (
     "int8_speed",
     "trashnet",
     "large_batches",
+    "swapping",
     "camvid",
     "instances",
     "import_models",

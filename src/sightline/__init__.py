@@ -71,6 +71,8 @@ if TYPE_CHECKING:
     from sightline.serving.loading import load as load
     from sightline.training.recipe import Recipe as Recipe
     from sightline.training.recipe import make_recipe as make_recipe
+    from sightline.training.swapping.statistics import SwapStatistics as SwapStatistics
+    from sightline.training.swapping.swapper import ActivationSwapper as ActivationSwapper
     from sightline.training.train import train_model as train_model
 
 # No outbound call: since 1.29 ONNX Runtime reports sessions, their files' names and hashes to Microsoft, and reads this once,
@@ -91,6 +93,7 @@ _LAZY = {
     "annotate_version": "sightline.bench.annotating",
     "make_recipe": "sightline.training.recipe",
     "train_model": "sightline.training.train",
+    "ActivationSwapper": "sightline.training.swapping.swapper",
     "compile_model": "sightline.compiler.compile",
     "deploy_artifact": "sightline.serving.deployments",
     "measure_predictor": "sightline.bench.measure",
@@ -123,6 +126,7 @@ _LAZY = {
     "DatasetVersion": "sightline.data.versions",
     "Item": "sightline.data.items",
     "ConversionReport": "sightline.data.conversion",
+    "SwapStatistics": "sightline.training.swapping.statistics",
     "ImportResult": "sightline.compiler.importing.import_network",
     "AnnotateResult": "sightline.bench.annotating",
     "CompileResult": "sightline.compiler.compile",

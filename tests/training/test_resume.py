@@ -1,6 +1,7 @@
 """A training that is killed and resumed ends with the bits of one that never stopped."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -111,7 +112,7 @@ def test_a_worker_that_still_runs_keeps_a_second_one_out(make_version, tmp_path:
     assert [point.step for point in read_curve(out / "curve.jsonl")] == list(range(1, 13))
 
 
-def test_threads_and_processes_that_prefetch_and_a_full_cache_do_not_change_the_result(make_version, tmp_path: Path) -> None:
+def test_what_prepares_samples_and_where_activations_are_kept_does_not_change_the_result(make_version, tmp_path: Path) -> None:
     version = make_version("classification", {"train": 6})
     recipe = msgspec.structs.replace(RECIPE, budget="3it", checkpoint_s=100)
     one = train_model(version, recipe, tmp_path / "one")
@@ -119,9 +120,14 @@ def test_threads_and_processes_that_prefetch_and_a_full_cache_do_not_change_the_
         {"prefetch_threads": 3, "cache_bytes": 0},
         {"prefetch_processes": 2},
         {"prefetch_processes": 1, "cache_bytes": 0},
+        {"activation_bytes": 1},
     ):
-        other = msgspec.structs.replace(recipe, **changes)
-        assert_same_weights(one, train_model(version, other, tmp_path / "-".join(changes)))
+        other, messages = msgspec.structs.replace(recipe, **changes), []
+        folder = train_model(
+            version, other, tmp_path / "-".join(changes), on_progress=lambda event, told=messages: told.append(event.message)
+        )
+        assert_same_weights(one, folder)
+    assert re.search(r"in memory at once, and [1-9]\d*\.\d MB by way of a file", " ".join(filter(None, messages)))
 
 
 @pytest.mark.parametrize("task", ["classification", "multilabel", "detection", "semantic"])

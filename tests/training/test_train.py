@@ -223,30 +223,60 @@ def test_a_norm_that_would_see_one_value_refuses_parts_of_single_pictures(
         train_model(version, recipe, tmp_path / "model")
 
 
-def test_a_gpu_is_refused_to_several_processes(make_version, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    gpu = EXACT._replace(device=torch.device("cuda"))
-    monkeypatch.setattr(train, "choose_arithmetic", lambda precision, device: gpu)
-    recipe = make_recipe("classification", batch_size=4, processes=2)
-    with pytest.raises(Unsupported, match="expected a CPU for processes 2, got a GPU"):
-        prepare_loop(make_version("classification"), recipe, tmp_path, ignore_progress, False)
+GPU_IS_FULL = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB")
+MEMORY_IS_FULL = RuntimeError(
+    "[enforce fail at alloc_cpu.cpp:127] err == 0. DefaultCPUAllocator: can't allocate memory: you tried"
+)
 
 
-def test_a_gpu_that_is_full_is_said_with_advice(make_version, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("failure", "changes", "said"),
+    [
+        (GPU_IS_FULL, {}, "the GPU does not hold 4 pictures at once; set a lower micro_batch,"),
+        (GPU_IS_FULL, {"micro_batch": 3}, "the GPU does not hold 3 pictures at once; set a lower micro_batch,"),
+        (GPU_IS_FULL, {"micro_batch": 9}, "the GPU does not hold 4 pictures at once; set a lower micro_batch,"),
+        (
+            MEMORY_IS_FULL,
+            {},
+            "memory does not hold 4 pictures at once; set a lower micro_batch, .*, or activation_bytes, which",
+        ),
+        (MEMORY_IS_FULL, {"activation_bytes": 9}, "memory does not hold 4 pictures at once; .*, or a lower activation_bytes"),
+    ],
+)
+def test_memory_that_is_full_is_said_with_advice(
+    failure: RuntimeError,
+    changes: dict[str, int],
+    said: str,
+    make_version,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     def run_out(*_: object) -> None:
-        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB")
+        raise failure
 
     monkeypatch.setattr(TrainingLoop, "run", run_out)
     version = make_version("classification")
-    recipe = make_recipe("classification", budget="1it", size=32, batch_size=4)
-    for changes, pictures in (({}, 4), ({"micro_batch": 3}, 3), ({"micro_batch": 9}, 4)):
-        with pytest.raises(Exhausted, match=f"does not hold {pictures} pictures at once; set a lower micro_batch,"):
-            train_model(version, msgspec.structs.replace(recipe, **changes), tmp_path / "model")
+    recipe = make_recipe("classification", budget="1it", size=32, batch_size=4, **changes)
+    with pytest.raises(Exhausted, match=said):
+        train_model(version, recipe, tmp_path / "model")
 
 
-def test_a_checkpoint_may_go_on_on_another_device(make_version) -> None:
+def test_a_checkpoint_may_go_on_on_another_device_and_in_less_memory(make_version) -> None:
     version = make_version("classification")
-    here, there, other = (make_recipe("classification", **changes) for changes in ({}, {"device": "cpu"}, {"seed": 1}))
-    assert compute_recipe_id(version.id, here) == compute_recipe_id(version.id, there) != compute_recipe_id(version.id, other)
+    changes = ({}, {"device": "cpu"}, {"activation_bytes": 1 << 20}, {"seed": 1})
+    here, there, less, other = (compute_recipe_id(version.id, make_recipe("classification", **change)) for change in changes)
+    assert here == there == less != other
+
+
+@pytest.mark.parametrize("changes", [{"processes": 2}, {"activation_bytes": 1}])
+def test_what_only_a_cpu_can_do_is_refused_on_a_gpu(
+    changes: dict[str, int], make_version, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gpu = EXACT._replace(device=torch.device("cuda"))
+    monkeypatch.setattr(train, "choose_arithmetic", lambda precision, device: gpu)
+    recipe = make_recipe("classification", batch_size=4, **changes)
+    with pytest.raises(Unsupported, match=f"{next(iter(changes))} is for trainings on a CPU"):
+        prepare_loop(make_version("classification"), recipe, tmp_path, ignore_progress, False)
 
 
 # The recipe of a detector and its id as they were before augmentation had `settle` and `least_visible`, and recipes a `device`.

@@ -5,6 +5,10 @@ parts' gradients add up to the whole batch's. A loss that is divided by what a b
 divided by what the part holds. Batch norms see a part at a time: statistics of fewer pictures, taken more often.
 """
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -16,6 +20,8 @@ from sightline.training.tasks.task import Batch, TrainingTask
 class GradientComputer:
     """Computes what one step of a training learns from.
 
+    Attributes: saving: makes the context of a forward pass, which decides where what it saves for backward is kept.
+
     Args:
         network: its parameters get the gradients.
         task: scores what the network answers.
@@ -25,6 +31,7 @@ class GradientComputer:
 
     def __init__(self, network: Network, task: TrainingTask, arithmetic: Arithmetic, micro_batch: int | None = None) -> None:
         self.network, self.task, self.arithmetic, self.micro_batch = network, task, arithmetic, micro_batch
+        self.saving: Callable[[], AbstractContextManager[Any]] = nullcontext
 
     def compute(self, batch: Batch) -> dict[str, Tensor]:
         """Replace the parameters' gradients by those of a batch. Returns: the terms of its loss, detached float32 scalars."""
@@ -41,7 +48,7 @@ class GradientComputer:
         """Add a part's gradients to the parameters'. Returns: the terms of its loss; both times its share of the pictures."""
         images = normalise_images(part.blend(), self.network.input_spec)
         images = images.contiguous(memory_format=self.arithmetic.memory_format)
-        with self.arithmetic.autocast():
+        with self.saving(), self.arithmetic.autocast():
             terms = self.task.compute_loss(self.network, images, part.targets)
         loss = torch.stack([term.float() * share for term in terms.values()]).sum()
         loss.backward()

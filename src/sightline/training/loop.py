@@ -10,8 +10,8 @@ network `repeats_on_gpu`.
 
 import math
 import time
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 
 import torch
@@ -42,6 +42,7 @@ from sightline.training.recipe import Recipe
 from sightline.training.sample_processes import ForkedBatches, choose_processes
 from sightline.training.sampling import BatchPlan, BatchSource, ThreadedBatches
 from sightline.training.schedules import learning_rate_factor
+from sightline.training.swapping.swapper import ActivationSwapper
 from sightline.training.tasks.task import Batch, TrainingTask
 
 Validate = Callable[[Network], TaskMetrics]
@@ -129,14 +130,17 @@ class TrainingLoop:
         self.network.train()
         with (
             self.arithmetic.repeating(self.network.repeats_on_gpu),
+            self._keep_activations() as swapper,
             batches,
             self._open_curve(meter.steps) as curve,
         ):
-            stopping, rate = False, 0.0
+            stopping, rate, first = False, 0.0, meter.steps + 1
             while not stopping and (progress := meter.progress()) < 1 and not self._is_out_of_patience():
                 batch = batches.take(meter.steps, progress, meter.progress)
                 rate = self._take_step(batch, meter.steps, progress)
                 meter.count_step()
+                if swapper is not None and meter.steps == first:
+                    on_progress(ProgressEvent(stage="training", message=swapper.statistics.describe_step()))
                 self.average.update(meter.steps)
                 stopping = self.ranks.look(stop())
                 metric = self._validate_when_due(progress, meter.progress(), meter.steps, on_progress)
@@ -162,6 +166,19 @@ class TrainingLoop:
         if processes == 0:
             return ThreadedBatches(plan, recipe.prefetch_threads)
         return ForkedBatches(plan, processes, is_pinned=device.type == "cuda")
+
+    @contextmanager
+    def _keep_activations(self) -> Iterator[ActivationSwapper | None]:
+        """Where forward passes keep what backward needs: in memory, or, within the recipe's limit, partly in a file."""
+        if self.recipe.activation_bytes is None:
+            yield None
+            return
+        with ActivationSwapper(self.network, self.recipe.activation_bytes, self.folder) as swapper:
+            self.gradients.saving = swapper.saving
+            try:
+                yield swapper
+            finally:
+                self.gradients.saving = nullcontext
 
     def keep_best(self) -> Network:
         """The averaged network with the best validated weights, or with the last ones when nothing was validated."""

@@ -58,6 +58,8 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         prefetch_threads: threads that prepare the next batches; they do not change the result.
         prefetch_processes: processes that do so instead; 0 leaves it to the threads; None means 0 on a CPU, and all cores but
             one beside a GPU.
+        activation_bytes: memory for what a forward pass keeps for the backward pass; the rest waits in a file beside the
+            checkpoint, and comes back. The result is the same to the last bit. None keeps all in memory. Not on GPUs.
         cache_bytes: memory for decoded pictures; what does not fit is decoded again each time.
         seed: seed of weights, order and augmentation.
     """
@@ -96,6 +98,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     log_every: Positive = 10
     prefetch_threads: Positive = 1
     prefetch_processes: Annotated[int, msgspec.Meta(ge=0)] | None = None
+    activation_bytes: Positive | None = None
     cache_bytes: Annotated[int, msgspec.Meta(ge=0)] = 1 << 30
     seed: Annotated[int, msgspec.Meta(ge=0, lt=2**32)] = 0
 

@@ -28,7 +28,7 @@ def compute_recipe_id(version_id: str, recipe: Recipe) -> str:
     same = msgspec.structs.replace(recipe, checkpoint_s=0.0, prefetch_threads=1, cache_bytes=0, log_every=1)
     fields = msgspec.to_builtins(same).items()
     settings = dict(setting for setting in fields if setting not in LATER_SETTINGS.items())
-    del settings["device"], settings["prefetch_processes"]
+    del settings["device"], settings["prefetch_processes"], settings["activation_bytes"]
     augmentation = settings["augmentation"].items()
     settings["augmentation"] = dict(setting for setting in augmentation if setting not in LATER_AUGMENTATION.items())
     return hashlib.sha256(msgspec.json.encode((version_id, settings), order="sorted")).hexdigest()

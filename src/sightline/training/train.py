@@ -47,12 +47,14 @@ from sightline.training.ranks import Alone, Ranks
 from sightline.training.recipe import DEFAULT_VALIDATION_SPLIT, Recipe
 from sightline.training.sizing import choose_input_size
 from sightline.training.staging import compute_recipe_id, train_in_workspace
+from sightline.training.swapping.heap import use_huge_pages
 from sightline.training.tasks.semantic import make_label_map_reader
 from sightline.training.tasks.table import build_task, check_task
 from sightline.training.tasks.task import TaskContext, split_evenly
 from sightline.training.validation import check_truth, evaluate_network, find_judged
 
 MOST_NAMES = 10  # of categories in a message
+NO_MEMORY = "can't allocate memory"  # how PyTorch's allocator for CPUs says it
 MODEL_GRAPH, MODEL_WEIGHTS, CURVES_PNG = "model.onnx", "weights.safetensors", "curves.png"
 
 
@@ -184,12 +186,10 @@ def _train_locked(
     except DivergedLoss:  # it would be no number again
         (folder / STOPPED_NAME).touch()
         raise
-    except torch.OutOfMemoryError as error:  # a checkpoint stays: steps fitted before, and may again
-        at_once = min(recipe.batch_size, recipe.micro_batch or recipe.batch_size)
-        raise Exhausted(
-            f"the GPU does not hold {at_once} pictures at once; set a lower micro_batch, which computes a batch in parts, or "
-            "lower batch_size or size, or take device=cpu"
-        ) from error
+    except RuntimeError as error:
+        if (exhausted := _explain_memory(error, recipe)) is None:
+            raise
+        raise exhausted from error  # a checkpoint stays: steps fitted before, and may again
     on_progress(ProgressEvent(stage="exporting", progress=1.0))
     best = loop.keep_best()
     with new_folder(out, replace=is_resumed) as made:
@@ -198,6 +198,20 @@ def _train_locked(
         (folder / STOPPED_NAME).touch()
     else:
         shutil.rmtree(folder)
+
+
+def _explain_memory(error: RuntimeError, recipe: Recipe) -> Exhausted | None:
+    """What to do about memory that a step did not get; None for any other error of PyTorch."""
+    at_once = min(recipe.batch_size, recipe.micro_batch or recipe.batch_size)
+    lower = "set a lower micro_batch, which computes a batch in parts, or lower batch_size or size"
+    if isinstance(error, torch.OutOfMemoryError):
+        return Exhausted(f"the GPU does not hold {at_once} pictures at once; {lower}, or take device=cpu")
+    if NO_MEMORY in str(error):
+        beside = (
+            "or a lower activation_bytes" if recipe.activation_bytes else "or activation_bytes, which keeps the rest in a file"
+        )
+        return Exhausted(f"memory does not hold {at_once} pictures at once; {lower}, {beside}")
+    return None
 
 
 def _find_checkpoint(out: Path, resume: bool) -> bool:
@@ -260,11 +274,9 @@ def prepare_loop(
 ) -> TrainingLoop:
     """The loop of a recipe, before its first step; with its start weights, unless a checkpoint brings others."""
     arithmetic = choose_arithmetic(recipe.precision, recipe.device)
-    if recipe.processes > 1 and arithmetic.device.type != "cpu":
-        raise Unsupported(
-            f"expected a CPU for processes {recipe.processes}, got a GPU, on which one process trains; set processes to 1, or "
-            "device to cpu"
-        )
+    _check_device(arithmetic, recipe)
+    if recipe.activation_bytes is not None:
+        use_huge_pages()
     sizes = ((item.width, item.height) for item in version.items(recipe.train_splits))
     width, height = choose_input_size(recipe, sizes)
     torch.manual_seed(recipe.seed)
@@ -294,6 +306,15 @@ def prepare_loop(
         recipe_id=recipe_id,
         ranks=ranks,
     )
+
+
+def _check_device(arithmetic: Arithmetic, recipe: Recipe) -> None:
+    """Refuse on a GPU what only trainings on a CPU can do. Raises: Unsupported."""
+    if arithmetic.device.type == "cpu":
+        return
+    asked = {"processes": recipe.processes > 1, "activation_bytes": recipe.activation_bytes is not None}
+    for name in (name for name, is_asked in asked.items() if is_asked):
+        raise Unsupported(f"{name} is for trainings on a CPU, and this one takes the GPU; leave it out, or set device to cpu")
 
 
 def _tell_left_out(version: DatasetVersion, recipe: Recipe, learned: int, on_progress: OnProgress) -> None:

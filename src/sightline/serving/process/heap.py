@@ -10,10 +10,8 @@ swaps of MobileNetV3-Large, prepared for three numbers of rows, memory grew by 7
 a second were the same (1.00, median of five rounds in turns, 16 and 64 clients).
 """
 
-import ctypes
-from collections.abc import Mapping
+from sightline.core.malloc import M_ARENA_MAX, M_MMAP_THRESHOLD, M_TRIM_THRESHOLD, set_malloc_options
 
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_ARENA_MAX = -1, -3, -8  # malloc.h
 LARGE_BYTES = 4 << 20
 ARENAS_OF_CORE = 2
 
@@ -22,14 +20,9 @@ def return_large_blocks() -> bool:
     """Map blocks of `LARGE_BYTES` and more by themselves from now on. Returns: whether the C library can; glibc's does."""
     # Setting one stops glibc from moving the other, which it keeps at twice the first; else each arena's end would be given
     # back above 128 kB, and mapped again for the next request.
-    return _set({M_MMAP_THRESHOLD: LARGE_BYTES, M_TRIM_THRESHOLD: 2 * LARGE_BYTES})
+    return set_malloc_options({M_MMAP_THRESHOLD: LARGE_BYTES, M_TRIM_THRESHOLD: 2 * LARGE_BYTES})
 
 
 def limit_arenas(cores: int) -> bool:
     """Let threads share `ARENAS_OF_CORE` arenas a core; those that are there stay. Returns: as `return_large_blocks`."""
-    return _set({M_ARENA_MAX: ARENAS_OF_CORE * cores})
-
-
-def _set(options: Mapping[int, int]) -> bool:
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    return mallopt is not None and all(mallopt(option, value) == 1 for option, value in options.items())
+    return set_malloc_options({M_ARENA_MAX: ARENAS_OF_CORE * cores})

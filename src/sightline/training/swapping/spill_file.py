@@ -1,0 +1,95 @@
+"""The file that storages are written to and read from again: it has no name, and is gone with its process.
+
+It is read and written past the page cache where the file system can (`O_DIRECT`): whoever needs the file has no memory to spare
+for copies of it, and a transfer then costs a tenth of the processor time. Buffers begin at a page and are whole pages.
+"""
+
+import fcntl
+import mmap
+import os
+from pathlib import Path
+from tempfile import TemporaryFile
+from threading import Lock
+from typing import NamedTuple
+
+from sightline.training.swapping.free_space import FreeSpace, round_up_block
+
+CHUNK_BYTES = 8 << 20  # copied and written at a time; the interpreter's lock is free while the system writes
+
+
+class Extent(NamedTuple):
+    """A stretch of the file, in bytes."""
+
+    offset: int
+    nbytes: int
+
+
+class SpillFile:
+    """See the module. One thread writes and one reads; either may forget.
+
+    Args: folder: of a disk, not of a file system in memory.
+    Raises: OSError when no file can be made there.
+
+    Attributes: size_bytes: the file at its longest.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._file = TemporaryFile(dir=folder, buffering=0)  # noqa: SIM115 - closed by `close`
+        _bypass_page_cache(self._file.fileno())
+        self._chunk = mmap.mmap(-1, CHUNK_BYTES)
+        self._space = FreeSpace()
+        self._lock = Lock()
+        self.size_bytes = 0
+
+    def write(self, data: "memoryview[int]") -> Extent:
+        """Write a block of bytes. Raises: OSError, with nothing taken, when the disk is full or fails."""
+        with self._lock:
+            extent = Extent(self._space.take(data.nbytes), data.nbytes)
+            self.size_bytes = max(self.size_bytes, self._space.end_bytes)
+        try:
+            for start in range(0, extent.nbytes, CHUNK_BYTES):
+                part = data[start : start + CHUNK_BYTES]
+                self._chunk[: part.nbytes] = part
+                self._write_chunk(round_up_block(part.nbytes), extent.offset + start)
+        except OSError:
+            self.free(extent)
+            raise
+        return extent
+
+    def _write_chunk(self, nbytes: int, offset: int) -> None:
+        done = 0
+        with memoryview(self._chunk) as chunk:
+            while done < nbytes:
+                done += os.pwrite(self._file.fileno(), chunk[done:nbytes], offset + done)
+
+    def read(self, extent: Extent) -> mmap.mmap:
+        """A block in memory of its own, up to a page longer than what was written. Raises: OSError."""
+        nbytes, done = round_up_block(extent.nbytes), 0
+        memory = mmap.mmap(-1, nbytes)
+        if hasattr(mmap, "MADV_HUGEPAGE"):
+            memory.madvise(mmap.MADV_HUGEPAGE)  # a page fault for 2 MB instead of one for 4 kB
+        with memoryview(memory) as target:
+            while done < nbytes:
+                count = os.preadv(self._file.fileno(), [target[done:]], extent.offset + done)
+                if not count:
+                    raise OSError(f"expected {nbytes} bytes at {extent.offset} of the spill file, got {done}")
+                done += count
+        return memory
+
+    def free(self, extent: Extent) -> None:
+        """Forget a block; its place is used again."""
+        with self._lock:
+            self._space.give(extent.offset, extent.nbytes)
+
+    def close(self) -> None:
+        """Give the disk space back."""
+        self._file.close()
+        self._chunk.close()
+
+
+def _bypass_page_cache(descriptor: int) -> None:
+    """Where the file system cannot, the file goes through the page cache, which is slower and as correct."""
+    try:
+        fcntl.fcntl(descriptor, fcntl.F_SETFL, fcntl.fcntl(descriptor, fcntl.F_GETFL) | os.O_DIRECT)
+    except (OSError, AttributeError):  # AttributeError: systems other than Linux
+        return
