@@ -41,7 +41,7 @@ def test_an_index_lists_every_page_below_it(index: Path) -> None:
 def test_python_in_the_documents_runs(document: Path, tmp_path: Path) -> None:
     code = "\n".join(PYTHON_BLOCK.findall(document.read_text()))
     result = subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False, timeout=300
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False, timeout=500
     )
     assert result.returncode == 0, result.stderr
 
