@@ -7,7 +7,7 @@ import pytest
 from platform_process import Platform, Watch, build_pages, find_chromium, is_on_ci, make_cells
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
-PATIENCE_MS = 30_000  # a page that takes a moment answers late where other tests compute
+PATIENCE_MS = 60_000  # a page that takes a moment answers late where other tests compute
 
 
 @pytest.fixture(scope="module")  # not longer: an event loop runs in this thread as long as Playwright does
