@@ -464,7 +464,7 @@ def test_the_whole_way_from_sample_to_answer(run: Run, tmp_path: Path) -> None:
     from sightline.cli.server_process import serve_in_child
 
     assert run("sample", "parts", "--count", "40").code == 0
-    trained = run("train", "parts", "--task", "detection", "--budget", "4it", "--name", "net", "--set", "size=128", "--json")
+    trained = run("train", "parts", "--task", "detection", "--budget", "4it", "--name", "net", "--set", "size=64", "--json")
     assert trained.code == 0, trained.err
     compiled = run("compile", "net", "--data", "parts", "--precision", "auto", "--calibration-images", "16", "--json")
     assert compiled.code == 0, compiled.err
