@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from msgspec import structs
 
 from sightline.bench.comparing import compare_reports
-from sightline.bench.pages import list_confused, render_comparison
+from sightline.bench.pages import describe_metrics, list_confused, render_comparison
 from sightline.bench.plots import STYLE, _plot_categories, _plot_curves, _plot_latency
 from sightline.bench.records import Accuracy, DatasetFacts, PrecisionRecall, ReportContent
 from sightline.bench.reports import find_missing, make_report_name, read_report, save_report
@@ -19,6 +19,7 @@ from sightline.bench.timing import compute_spread
 from sightline.core.errors import Conflict, CorruptFile, InvalidInput
 from sightline.core.percentiles import FEW_MEANING
 from sightline.core.workspace import Workspace
+from sightline.metrics.boundary import TOLERANCE
 
 MakeContent = Callable[..., ReportContent]
 
@@ -110,6 +111,16 @@ def test_the_page_needs_nothing_but_itself(make_content: MakeContent, tmp_path: 
         assert outside not in page.replace('href="#', "").replace('xlink:href="#', "")
     assert page.count("<svg") == 4  # categories, precision over recall, latency, throughput
     assert "map: the area under precision over recall" in page
+
+
+def test_metrics_whose_names_do_not_tell_what_they_are_are_explained_where_there_are_any(make_content: MakeContent) -> None:
+    content = make_content()
+    assert "boundary_f" not in describe_metrics(content)
+    values = {"miou": 0.5, "boundary_f": 0.25}
+    drawn = structs.replace(content, accuracy=structs.replace(content.accuracy, primary_name="miou", values=values))
+    said = describe_metrics(drawn)
+    assert said.startswith("miou: ")
+    assert f"boundary_f: F1 of the outlines of categories, met within {100 * TOLERANCE:g} %" in said
 
 
 def test_the_page_marks_percentiles_of_too_few_calls(make_content: MakeContent, tmp_path: Path) -> None:

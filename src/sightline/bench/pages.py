@@ -17,7 +17,7 @@ from sightline.bench.tables import describe_interval, describe_resources, explai
 from sightline.core.folders import write_file_atomic
 from sightline.core.percent import format_percent
 from sightline.core.percentiles import FEW_MARK, FEW_MEANING, mark_few
-from sightline.metrics.task_metrics import PRIMARY_MEANINGS
+from sightline.metrics.task_metrics import OTHER_MEANINGS, PRIMARY_MEANINGS
 
 MAX_CONFUSED = 12
 TEMPLATES = Path(__file__).resolve().parent / "templates"
@@ -37,12 +37,18 @@ def render_report(content: ReportContent, plots: list[Plot], folder: Path) -> st
             category_metrics=list_category_metrics(content),
             confused=list_confused(content),
             interval=describe_interval(content).partition(": ")[2],
-            meaning=PRIMARY_MEANINGS.get(content.accuracy.primary_name, ""),
+            meaning=describe_metrics(content),
             resources=describe_resources(content),
             best=max(content.throughput, key=lambda point: point.images_per_s, default=None),
             stage_names=STAGE_NAMES,
         )
     )
+
+
+def describe_metrics(content: ReportContent) -> str:
+    """What the primary metric is, and others whose names do not tell it."""
+    others = (text for name, text in OTHER_MEANINGS.items() if name in content.accuracy.values)
+    return " ".join([PRIMARY_MEANINGS.get(content.accuracy.primary_name, ""), *others])
 
 
 def list_confused(content: ReportContent) -> list[tuple[str, str, int, float]]:

@@ -1,4 +1,4 @@
-"""A category per pixel: IoU per category, their mean, and pixel accuracy."""
+"""A category per pixel: IoU per category, their mean, pixel accuracy, and boundary F."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -9,7 +9,9 @@ from sightline.core.annotations import Annotation
 from sightline.core.categories import Categories
 from sightline.core.manifests import UnlabelledPixels
 from sightline.imaging.masks import annotations_to_label_map
+from sightline.metrics.boundary import BoundaryScores
 from sightline.metrics.task_metrics import (
+    Doubles,
     Resampled,
     ResampledMetrics,
     TaskMetrics,
@@ -30,7 +32,7 @@ class SemanticEvaluator:
 
     With `unlabelled_pixels="ignore"` a pixel that no true mask covers is not counted. With "background" it belongs to the class
     "background": the category of that name where there is one, else a class of its own beside the categories. A pixel that no
-    predicted mask covers is predicted as background. mIoU is the mean over the classes that occur in the truth.
+    predicted mask covers is predicted as background. mIoU and boundary F are means over the classes that occur in the truth.
     """
 
     primary_name = "miou"
@@ -43,6 +45,7 @@ class SemanticEvaluator:
         self.category_names = (*categories, BACKGROUND)[: self._classes]
         self._confusion: Counts = np.zeros((self._classes, self._classes), np.int64)
         self._parts: list[Counts] = []  # per picture (3, K): pixels right, true, predicted
+        self._boundaries = BoundaryScores(self._classes)
 
     @property
     def images(self) -> int:
@@ -64,15 +67,19 @@ class SemanticEvaluator:
         counts = np.bincount(pairs, minlength=self._classes**2)[: self._classes**2].reshape(self._classes, self._classes)
         self._confusion += counts
         self._parts.append(np.stack([np.diag(counts), counts.sum(axis=1), counts.sum(axis=0)]))
+        self._boundaries.add(true_map, answered, unknown=rest if self.ignores else None)
 
     def compute(self) -> TaskMetrics:
-        """mIoU, pixel accuracy, mean accuracy; IoU, precision, recall and F1 per class; confusion in pixels."""
+        """mIoU, pixel and mean accuracy, boundary F; IoU, precision, recall, F1, boundary F per class; confusion in pixels."""
         right, true, predicted = np.diag(self._confusion), self._confusion.sum(axis=1), self._confusion.sum(axis=0)
+        boundaries = self._score_boundaries(np.ones((1, self.images), np.int64), true[None] > 0)[0]
         per_category: dict[str, dict[str, float]] = {}
         for index, name in enumerate(self.category_names):
             scores = score_counts(int(right[index]), int(true[index]), int(predicted[index]))
             union = int(true[index] + predicted[index] - right[index])
             per_category[name] = {"iou": int(right[index]) / union, **scores} if true[index] else scores
+            if not np.isnan(boundaries[index]):
+                per_category[name]["boundary_f"] = float(boundaries[index])
         if self.ignores and BACKGROUND not in self.categories:
             del per_category[BACKGROUND]  # it is no class here, only "no answer"
         present = [row for row in per_category.values() if row["truth"]]
@@ -81,6 +88,8 @@ class SemanticEvaluator:
             "pixel_accuracy": ratio(int(right.sum()), int(true.sum())),
             "mean_accuracy": ratio(sum(row["recall"] for row in present), len(present)),
         }
+        if not np.isnan(boundaries).all():
+            values["boundary_f"] = float(np.nanmean(boundaries))
         return TaskMetrics(
             primary_name=self.primary_name,
             values=values,
@@ -100,13 +109,22 @@ class SemanticEvaluator:
         # (B, N) x (N, 3 * K) -> (B, 3, K); whole numbers, exact in float64
         sums = (weights.astype(np.float64) @ parts).reshape(len(weights), 3, self._classes)
         right, true, predicted = sums[:, 0], sums[:, 1], sums[:, 2]
-        scores = {"iou": divide_or_nan(right, true + predicted - right, true > 0), **score_resamples(right, true, predicted)}
+        scores = {
+            "iou": divide_or_nan(right, true + predicted - right, true > 0),
+            **score_resamples(right, true, predicted),
+            "boundary_f": self._score_boundaries(weights, true > 0),
+        }
         values = {
             "miou": mean_or_nan(scores["iou"]),
             "pixel_accuracy": divide_or_nan(right.sum(axis=1), true.sum(axis=1)),
             "mean_accuracy": mean_or_nan(scores["recall"]),
+            "boundary_f": mean_or_nan(scores["boundary_f"]),
         }
         return ResampledMetrics(values, scores)
+
+    def _score_boundaries(self, weights: Weights, occurs: np.ndarray) -> Doubles:
+        """Boundary F `(B, K)` under picture weights `(B, N)`; NaN for a class that does not occur in the truth `(B, K)`."""
+        return np.where(occurs, self._boundaries.resample(weights), np.nan)
 
     def count_pictures(self) -> Weights:
         """`(K,)` in the truth of how many pictures each class occurs."""

@@ -20,6 +20,10 @@ PRIMARY_MEANINGS = {
     "map": "map: the area under precision over recall, a mean over categories and overlaps (IoU) of 0.50 to 0.95, as COCO's.",
     "miou": "miou: the pixels that truth and answer share, of all those of either, a mean over categories.",
 }
+# What other metrics are, whose names do not tell it.
+OTHER_MEANINGS = {
+    "boundary_f": "boundary_f: F1 of the outlines of categories, met within 0.375 % of the picture's diagonal.",
+}
 
 
 class TaskMetrics(msgspec.Struct, frozen=True, kw_only=True):

@@ -19,6 +19,7 @@ const NAMES: Readonly<Record<string, string>> = {
   top5: "top-5 accuracy",
   f1: "F1",
   miou: "mIoU",
+  boundary_f: "boundary F",
   latency_ms_p50: "latency p50, ms",
   latency_ms_p99: "latency p99, ms",
   images_per_s: "pictures/s",
