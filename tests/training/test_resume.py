@@ -130,11 +130,14 @@ def test_what_prepares_samples_and_where_activations_are_kept_does_not_change_th
     assert re.search(r"in memory at once, and [1-9]\d*\.\d MB by way of a file", " ".join(filter(None, messages)))
 
 
-@pytest.mark.parametrize("task", ["classification", "multilabel", "detection", "semantic"])
-def test_a_stopped_training_keeps_its_model_and_can_go_on(task: str, make_version, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("task", "network"),
+    [*((task, "fast") for task in ("classification", "multilabel", "detection", "semantic")), ("semantic", "gated_scnn")],
+)
+def test_a_stopped_training_keeps_its_model_and_can_go_on(task: str, network: str, make_version, tmp_path: Path) -> None:
     torch.set_num_threads(2)
     version = make_version(task, {"train": 6, "val": 3}, width=96, height=64)
-    recipe = make_recipe(task, budget="6it", width=96, height=64, batch_size=4, validations=3, log_every=1)
+    recipe = make_recipe(task, network, budget="6it", width=96, height=64, batch_size=4, validations=3, log_every=1)
     whole = train_model(version, recipe, tmp_path / "whole")
     seen: list[float] = []
 

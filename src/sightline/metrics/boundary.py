@@ -45,9 +45,12 @@ class BoundaryScores:
         reach = find_reach(self.tolerance, *truth.shape[::-1])
         true, said = Outlines(truth), Outlines(answer)
         left_out = None if unknown is None else spread_mask((truth == unknown).view(np.uint8), reach)
-        pairs = ((true.select(category), said.select(category)) for category in range(self.category_count))
-        scores = [score_outlines(*pair, truth.shape, reach, left_out) for pair in pairs]
-        self._pictures.append(np.array(scores, np.float64))
+        scores: Doubles = np.full(self.category_count, np.nan)
+        for category in sorted(true.categories | said.categories):
+            if category < self.category_count:
+                pair = true.select(category), said.select(category)
+                scores[category] = score_outlines(*pair, truth.shape, reach, left_out)
+        self._pictures.append(scores)
 
     def resample(self, weights: Weights) -> Doubles:
         """Boundary F of each category `(B, C)` under picture weights `(B, N)`; NaN where no picture says anything."""
@@ -73,6 +76,11 @@ class Outlines:
         differs[width - 1 :: width] = False  # their right neighbour is the next row's first
         self._places = np.flatnonzero(differs)
         self._labels = np.stack([flat[self._places + step] for step in (0, *steps)])
+
+    @property
+    def categories(self) -> set[int]:
+        """Numbers on either side of an outline."""
+        return set(np.unique(self._labels).tolist())
 
     def select(self, category: int) -> Ints:
         """Where one category's outline is: indices of the flat map, ascending."""

@@ -22,10 +22,11 @@ class ConvBlock(nn.Module):
         stride: int = 1,
         active: bool = True,
         padding: int | None = None,
+        dilation: int = 1,
     ) -> None:
         super().__init__()
-        around = kernel // 2 if padding is None else padding
-        self.convolution = nn.Conv2d(inputs, outputs, kernel, stride, around, bias=False)
+        around = dilation * (kernel // 2) if padding is None else padding
+        self.convolution = nn.Conv2d(inputs, outputs, kernel, stride, around, dilation, bias=False)
         self.norm = nn.BatchNorm2d(outputs, momentum=NORM_MOMENTUM)
         self.active = active
 
@@ -38,10 +39,10 @@ class ConvBlock(nn.Module):
 class ResidualBlock(nn.Module):
     """Two 3x3 convolutions and a shortcut (He et al. 2016, §3.2); a strided shortcut averages first (He et al. 2019, §4.2)."""
 
-    def __init__(self, inputs: int, outputs: int, stride: int = 1) -> None:
+    def __init__(self, inputs: int, outputs: int, stride: int = 1, dilation: int = 1) -> None:
         super().__init__()
-        self.first = ConvBlock(inputs, outputs, 3, stride)
-        self.second = ConvBlock(outputs, outputs, 3, active=False)
+        self.first = ConvBlock(inputs, outputs, 3, stride, dilation=dilation)
+        self.second = ConvBlock(outputs, outputs, 3, active=False, dilation=dilation)
         nn.init.zeros_(
             self.second.norm.weight
         )  # starts as the identity: deep stacks learn from the first step (Goyal 2017, §5.1)

@@ -45,6 +45,7 @@ NETWORKS: dict[str, NetworkRow] = {
     "faster_rcnn": NetworkRow("sightline.models.faster_rcnn:build", DETECTION, 640, 64),
     "csp_instances": NetworkRow("sightline.models.csp_instances:build", INSTANCE, 320),
     "small_segmenter": NetworkRow("sightline.models.small_segmenter:build", SEMANTIC, 480),
+    "gated_scnn": NetworkRow("sightline.models.gated_scnn:build", SEMANTIC, 480, 8),
     "lraspp_mobilenet_v3_large": NetworkRow("sightline.models.from_torchvision:build_lraspp", SEMANTIC, 480),
     "deeplabv3_mobilenet_v3_large": NetworkRow("sightline.models.from_torchvision:build_deeplab_mobilenet", SEMANTIC, 480),
     "deeplabv3_resnet50": NetworkRow("sightline.models.from_torchvision:build_deeplab_resnet50", SEMANTIC, 480),

@@ -1,6 +1,9 @@
-"""Semantic segmentation: cross-entropy per pixel at the label map's full resolution; unlabelled pixels do not count."""
+"""Semantic segmentation: cross-entropy per pixel at the label map's full resolution; unlabelled pixels do not count.
 
-from typing import Any
+A network that also finds the edges between categories learns these from the same label maps (`training.edge_loss`).
+"""
+
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -13,11 +16,20 @@ from sightline.data.augmentation import jitter_colours, warp_pixels
 from sightline.data.items import Item
 from sightline.imaging.masks import annotations_to_label_map
 from sightline.models.network import Network
+from sightline.training.edge_loss import compute_edge_losses
 from sightline.training.learned_categories import LearnedCategories
 from sightline.training.pictures import MakeLabelMap
 from sightline.training.tasks.task import Batch, Sample, TaskContext, draw_warp
 
 UNLABELLED = 255
+
+
+@runtime_checkable
+class LearnsEdges(Protocol):
+    """A network that finds the edges between categories on its way to these."""
+
+    def find_categories_and_edges(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits `(N, C, a, b)` of categories, as `forward` answers them, and `(N, 1, h, w)` of edges; both divide H and W."""
 
 
 def make_label_map_reader(learned: LearnedCategories) -> MakeLabelMap:
@@ -64,8 +76,22 @@ class SemanticTask:
         return Batch(images, torch.from_numpy(np.stack([sample.target for sample in samples])))
 
     def compute_loss(self, network: Network, images: Tensor, targets: Any) -> dict[str, Tensor]:
-        """{"pixel": cross-entropy, mean over labelled pixels}; coarser logits are enlarged bilinearly first."""
-        logits = network(images)[0].float()
+        """{"pixel"}: cross-entropy, mean over labelled pixels; of a network that learns edges their parts, too."""
+        edge_logits = None
+        if isinstance(network, LearnsEdges):
+            logits, edge_logits = network.find_categories_and_edges(images)
+        else:
+            (logits,) = network(images)
+        is_known = targets != UNLABELLED
+        with torch.autocast(images.device.type, enabled=False):
+            losses, weights = self._score_pixels(logits.float(), targets, is_known)
+            parts = {"pixel": losses.sum() / weights.sum().clamp(min=1.0)}  # a batch without a labelled pixel costs nothing
+            if edge_logits is not None:
+                parts |= compute_edge_losses(logits.float(), edge_logits.float(), targets, is_known, losses, weights)
+        return parts
+
+    def _score_pixels(self, logits: Tensor, targets: Tensor, is_known: Tensor) -> tuple[Tensor, Tensor]:
+        """Loss and weight of each pixel `(N, H, W)`, 0 where nothing is known; coarser logits are enlarged bilinearly first."""
         if logits.shape[-2:] != targets.shape[-2:]:
             logits = F.interpolate(logits, targets.shape[-2:], mode="bilinear", align_corners=False)
         weights = self.category_weights.to(logits.device)
@@ -73,8 +99,7 @@ class SemanticTask:
         losses = F.cross_entropy(
             logits, targets.long(), weights, ignore_index=UNLABELLED, reduction="none", label_smoothing=smoothing
         )
-        counted = weights[targets.long().clamp(max=len(weights) - 1)] * (targets != UNLABELLED)
-        return {"pixel": losses.sum() / counted.sum().clamp(min=1.0)}  # a batch without a labelled pixel costs nothing
+        return losses, weights[targets.long().clamp(max=len(weights) - 1)] * is_known
 
     def _weigh_categories(self) -> Tensor:
         """(C,) weights of mean 1 over the labelled pixels: inverse root of each category's share when balanced."""
