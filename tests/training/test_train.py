@@ -268,6 +268,20 @@ def test_a_checkpoint_may_go_on_on_another_device_and_in_less_memory(make_versio
     assert here == there == less != other
 
 
+def test_a_process_that_follows_has_its_file_of_activations_beside_the_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folders = []
+
+    def note(version: object, recipe: object, folder: Path, *rest: object) -> SimpleNamespace:
+        folders.append(folder)
+        return SimpleNamespace(meet=lambda: None, run=lambda on_progress, stop: None)
+
+    monkeypatch.setattr(train, "prepare_loop", note)
+    train.follow_training(None, make_recipe("classification"), tmp_path / "model", None)
+    assert folders == [tmp_path / "model.training"]
+
+
 @pytest.mark.parametrize("changes", [{"processes": 2}, {"activation_bytes": 1}])
 def test_what_only_a_cpu_can_do_is_refused_on_a_gpu(
     changes: dict[str, int], make_version, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -145,10 +145,13 @@ def lead_training(
     return out
 
 
-def follow_training(version: DatasetVersion, recipe: Recipe, ranks: Ranks) -> None:
-    """Take part in a training as another process than the first: it reads the version, and writes nothing."""
-    nowhere = Path()
-    loop = prepare_loop(version, recipe, nowhere, ignore_progress, True, ranks)  # its weights come from the first one
+def follow_training(version: DatasetVersion, recipe: Recipe, out: Path, ranks: Ranks) -> None:
+    """Take part in a training as another process than the first: it leaves nothing behind.
+
+    Args: out: the Model's folder; activations that wait in a file do so beside it, as those of the first process.
+    """
+    folder = training_folder(out)
+    loop = prepare_loop(version, recipe, folder, ignore_progress, True, ranks)  # its weights come from the first one
     loop.meet()
     loop.run(ignore_progress, never)
 

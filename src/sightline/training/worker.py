@@ -65,7 +65,7 @@ def _train(job: Job, on_progress: OnProgress, stop: Callable[[], bool]) -> None:
     if ranks.rank == 0:
         lead_training(version, job.recipe, out, job.resume, on_progress, stop, name=job.name, ranks=ranks)
     else:
-        follow_training(version, job.recipe, ranks)
+        follow_training(version, job.recipe, out, ranks)
 
 
 def settle_threads() -> None:
