@@ -22,6 +22,7 @@ BENCHMARKS = (
     "large_batches",
     "swapping",
     "camvid",
+    "gated_scnn",
     "instances",
     "import_models",
     "compile_time",
