@@ -292,13 +292,15 @@ def test_rates_are_numbers_or_shares() -> None:
     assert compute_rate("80%", 200.0) == pytest.approx(160.0)
 
 
-def test_more_requests_than_generators_have_room_for_are_refused() -> None:
+def test_more_requests_than_generators_have_room_for_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     plan = LoadPlan(rates=("500000",), duration_s=8.0, warm_up_s=2.0)  # 5 million
     check_plan(plan, PICTURES)
     too_many = msgspec.structs.replace(plan, rates=("80", "500001"))
     with pytest.raises(InvalidInput, match=r"at most 500000 requests a second.*got 500001; lower the rate"):
         check_plan(too_many, PICTURES)
     check_plan(msgspec.structs.replace(too_many, processes=2), PICTURES)
+    best = SimpleNamespace(clients=1, answered_per_s=50.0, answered=None)
+    monkeypatch.setattr(measure, "measure_point", lambda *_: best)
     with serve_script(lambda _: write_answer()) as server, pytest.raises(InvalidInput, match="raise `processes`"):
         plan = LoadPlan(clients=(1,), rates=("900000000%",), duration_s=0.1, warm_up_s=0.0)
         measure_load(server.url, "m", PICTURES, FACTS, plan=plan)
