@@ -1,5 +1,7 @@
 """Blocks of bytes come back from the file as they went."""
 
+import fcntl
+import mmap
 import os
 from pathlib import Path
 
@@ -21,6 +23,29 @@ def test_blocks_of_any_size_come_back(has_cache: bool, tmp_path: Path, monkeypat
     for block, extent in zip(blocks, extents, strict=True):
         assert file.read(extent)[: extent.nbytes] == block.tobytes()
     assert list(tmp_path.iterdir()) == []
+    file.close()
+
+
+def test_a_file_system_that_takes_the_flag_and_refuses_the_write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write = os.pwrite
+
+    def refuse(descriptor: int, data: memoryview, offset: int) -> int:
+        if fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_DIRECT:
+            raise OSError(22, "Invalid argument")
+        return write(descriptor, data, offset)
+
+    monkeypatch.setattr(os, "pwrite", refuse)
+    file = SpillFile(tmp_path)
+    extent = file.write(memoryview(np.full(10_000, 7, np.uint8)))
+    assert set(file.read(extent)[: extent.nbytes]) == {7}
+    file.close()
+
+
+def test_a_kernel_without_huge_pages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mmap, "MADV_HUGEPAGE", 9999, raising=False)  # which it refuses as it does what it was built without
+    file = SpillFile(tmp_path)
+    extent = file.write(memoryview(np.full(10_000, 7, np.uint8)))
+    assert set(file.read(extent)[: extent.nbytes]) == {7}
     file.close()
 
 

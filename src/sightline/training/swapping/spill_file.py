@@ -7,12 +7,13 @@ for copies of it, and a transfer then costs a tenth of the processor time. Buffe
 import fcntl
 import mmap
 import os
+from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryFile
 from threading import Lock
 from typing import NamedTuple
 
-from sightline.training.swapping.free_space import FreeSpace, round_up_block
+from sightline.training.swapping.free_space import BLOCK_BYTES, FreeSpace, round_up_block
 
 CHUNK_BYTES = 8 << 20  # copied and written at a time; the interpreter's lock is free while the system writes
 
@@ -35,11 +36,22 @@ class SpillFile:
 
     def __init__(self, folder: Path) -> None:
         self._file = TemporaryFile(dir=folder, buffering=0)  # noqa: SIM115 - closed by `close`
-        _bypass_page_cache(self._file.fileno())
         self._chunk = mmap.mmap(-1, CHUNK_BYTES)
+        self._bypass_page_cache()
         self._space = FreeSpace()
         self._lock = Lock()
         self.size_bytes = 0
+
+    def _bypass_page_cache(self) -> None:
+        """Where the file system cannot, the file goes through the page cache, which is slower and as correct."""
+        descriptor = self._file.fileno()
+        flags = fcntl.fcntl(descriptor, fcntl.F_GETFL)
+        with suppress(AttributeError):  # systems other than Linux
+            try:
+                fcntl.fcntl(descriptor, fcntl.F_SETFL, flags | os.O_DIRECT)
+                self._write_chunk(BLOCK_BYTES, 0)  # some take the flag, and refuse what is written then
+            except OSError:
+                fcntl.fcntl(descriptor, fcntl.F_SETFL, flags)
 
     def write(self, data: "memoryview[int]") -> Extent:
         """Write a block of bytes. Raises: OSError, with nothing taken, when the disk is full or fails."""
@@ -66,7 +78,7 @@ class SpillFile:
         """A block in memory of its own, up to a page longer than what was written. Raises: OSError."""
         nbytes, done = round_up_block(extent.nbytes), 0
         memory = mmap.mmap(-1, nbytes)
-        if hasattr(mmap, "MADV_HUGEPAGE"):
+        with suppress(AttributeError, OSError):  # systems other than Linux, kernels without huge pages
             memory.madvise(mmap.MADV_HUGEPAGE)  # a page fault for 2 MB instead of one for 4 kB
         with memoryview(memory) as target:
             while done < nbytes:
@@ -85,11 +97,3 @@ class SpillFile:
         """Give the disk space back."""
         self._file.close()
         self._chunk.close()
-
-
-def _bypass_page_cache(descriptor: int) -> None:
-    """Where the file system cannot, the file goes through the page cache, which is slower and as correct."""
-    try:
-        fcntl.fcntl(descriptor, fcntl.F_SETFL, fcntl.fcntl(descriptor, fcntl.F_GETFL) | os.O_DIRECT)
-    except (OSError, AttributeError):  # AttributeError: systems other than Linux
-        return
