@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from sightline.core.errors import Exhausted, InvalidInput
+from sightline.training.swapping.saved import SavedStorage
 from sightline.training.swapping.spill_file import SpillFile
 from sightline.training.swapping.swapper import ActivationSwapper
 
@@ -171,17 +172,99 @@ def test_what_was_changed_in_place_is_refused_as_autograd_does(tmp_path: Path) -
             end.backward()
 
 
-def test_what_was_in_the_file_before_it_was_changed_is_right(swapper: ActivationSwapper) -> None:
-    start = make_large(0.5)
+def wait_until_written(swapper: ActivationSwapper) -> None:
+    with swapper._changed:
+        assert swapper._changed.wait_for(lambda: not swapper._writing_bytes, 60)
+
+
+def test_so_it_is_where_the_file_has_it_already(swapper: ActivationSwapper) -> None:
     with swapper.saving():
-        middle = start * 2
+        middle = make_large(0.5) * 2
         end = middle.sin().sum()
-    swapper._changed.acquire()
-    swapper._changed.wait_for(lambda: not swapper._writing_bytes)
-    swapper._changed.release()
+    wait_until_written(swapper)
     middle.add_(1)
-    end.backward()
-    assert start.grad is not None and torch.allclose(start.grad, 2 * torch.cos(torch.full((256, 256), 1.0)))
+    with pytest.raises(RuntimeError, match="changed in place"):
+        end.backward()
+
+
+@pytest.mark.parametrize("width", [16, 256])  # small, and large enough to be written were it not the network's
+def test_so_it_is_where_it_stays_in_memory(width: int, tmp_path: Path) -> None:
+    network = nn.Linear(width, width)
+    with ActivationSwapper(network, 1, tmp_path) as swapper:
+        with swapper.saving():
+            end = network(torch.ones(4, width, requires_grad=True)).sum()
+        with torch.no_grad():
+            network.weight.add_(1)
+        with pytest.raises(RuntimeError, match="changed in place"):
+            end.backward()
+
+
+class ChangesWhatItSaved(torch.autograd.Function):
+    """Its backward uses up what it gets."""
+
+    @staticmethod
+    def forward(ctx: torch.autograd.function.FunctionCtx, start: Tensor) -> Tensor:  # type: ignore[override]
+        double = start * 2
+        ctx.save_for_backward(double)
+        return double.clone()
+
+    @staticmethod
+    def backward(ctx: torch.autograd.function.FunctionCtx, gradient: Tensor) -> Tensor:  # type: ignore[override]
+        (double,) = ctx.saved_tensors  # type: ignore[attr-defined]
+        return double.mul_(gradient)
+
+
+def test_so_it_is_where_backward_itself_changed_it(swapper: ActivationSwapper) -> None:
+    with swapper.saving():
+        end = ChangesWhatItSaved.apply(make_large()).sum()
+    end.backward(retain_graph=True)
+    with pytest.raises(RuntimeError, match="changed in place"):
+        end.backward()
+
+
+def test_tensors_over_one_storage_that_count_their_changes_apart_are_not_taken_for_each_other(
+    swapper: ActivationSwapper,
+) -> None:
+    weight = make_large()
+    with swapper.saving():
+        middle = make_large(0.5) * 2
+        end = middle.sin().sum()
+        wait_until_written(swapper)
+        middle.add_(1)
+        (middle.data * weight).sum().backward()  # `.data` is at version 0 again
+    assert weight.grad is not None and weight.grad[0, 0] == 2
+    del end
+
+
+def test_what_backward_saved_again_is_not_taken_for_what_was_changed_later(tmp_path: Path) -> None:
+    start = make_large(0.5)
+    with ActivationSwapper(nn.Linear(1, 1), 2 * MB, tmp_path) as swapper, swapper.saving():
+        middle = start * 2
+        (slope,) = torch.autograd.grad(middle.sin().sum(), start, create_graph=True)
+        others = [make_large().exp() for _ in range(20)]  # has those before written
+        wait_until_written(swapper)
+        middle.add_(1)
+        middle.sin().sum().backward()
+    assert start.grad is not None and torch.allclose(start.grad, 2 * torch.cos(torch.full((256, 256), 2.0)))
+    del slope, others
+
+
+def make_nested() -> Tensor:
+    return torch.nested.nested_tensor([torch.ones(100, 256), torch.ones(50, 256)], requires_grad=True)
+
+
+@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors")
+def test_what_is_no_plain_tensor_stays(tmp_path: Path) -> None:
+    network = nn.LazyLinear(4)
+    network.register_buffer("sparse", torch.eye(3).to_sparse())
+    start, zeros = make_large(), torch._efficientzerotensor((256, 256))
+    with ActivationSwapper(network, 1, tmp_path) as swapper, swapper.saving():
+        network(torch.ones(2, 3)).sum().backward()
+        nested = make_nested().relu()
+        torch.nested.to_padded_tensor(nested, 0.0).sum().backward()
+        (start * zeros).sum().backward()
+        assert swapper.statistics.saved_storages == 0
+    assert start.grad is not None and not start.grad.any()
 
 
 def test_parameters_and_small_tensors_stay(tmp_path: Path) -> None:
@@ -233,6 +316,34 @@ def test_a_disk_that_fails_ends_backward(swapper: ActivationSwapper, monkeypatch
     monkeypatch.setattr(SpillFile, "read", fail)
     with pytest.raises(Exhausted, match="Input/output error"):
         end.backward()
+
+
+def test_memory_that_is_full_in_a_thread_is_said(swapper: ActivationSwapper, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(SpillFile, "write", fail)
+    with pytest.raises(Exhausted, match="MemoryError"), swapper.saving():
+        make_large().exp().exp()
+
+
+def test_what_loses_its_room_before_backward_has_it_is_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read, lost = ActivationSwapper._read, []
+
+    def read_and_lose(swapper: ActivationSwapper, saved: SavedStorage | None, nbytes: int) -> None:
+        with swapper._changed:
+            read(swapper, saved, nbytes)
+            if not lost:
+                lost.append(saved)
+                swapper._make_room()  # as another thread that saves something
+
+    monkeypatch.setattr(ActivationSwapper, "_read", read_and_lose)
+    start = make_large()
+    with ActivationSwapper(nn.Linear(1, 1), 1, tmp_path) as swapper:
+        with swapper.saving():
+            end = start.exp().sum()
+        end.backward()
+    assert lost and torch.equal(start.grad, start.detach().exp())  # type: ignore[arg-type]
 
 
 def test_backward_after_the_end_says_so(tmp_path: Path) -> None:

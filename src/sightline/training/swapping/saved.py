@@ -15,8 +15,8 @@ class SavedStorage:
         number: storages are numbered in the order in which forward saved them; backward needs them in reverse.
         nbytes: size.
         place: where the bytes are: memory, memory and on their way to the file, file, file and on their way to memory.
-        tensor: any tensor over the storage, None while the bytes are in the file alone. It shares the version counter of the
-            tensor that was saved, and holds nothing of autograd's graph.
+        tensor: over the bytes while they are in memory, else empty. Always it shares the version counter of the tensor that was
+            saved, and holds nothing of autograd's graph.
         version: of that counter when it was saved.
     """
 
@@ -26,16 +26,27 @@ class SavedStorage:
         self.number = number
         self.nbytes = tensor.untyped_storage().nbytes()
         self.place: Place = "memory"
-        self.tensor: Tensor | None = tensor.detach()  # keeping the tensor itself would be a cycle through autograd's graph
+        self.tensor = tensor.detach()  # keeping the tensor itself would be a cycle through autograd's graph
         self.version = tensor._version
+
+    def drop_bytes(self) -> None:
+        """The bytes are in the file alone."""
+        self.tensor.data = torch.empty(0)  # another's bytes, the same counter
 
     def put_back(self, tensor: Tensor) -> None:
         """The bytes are in memory again, behind a tensor that nobody else has."""
-        self.tensor, self.version = tensor, tensor._version
+        self.tensor.data = tensor
 
     def is_changed(self) -> bool:
-        """Whether the bytes in memory were changed in place since they were saved."""
-        return self.tensor is not None and self.tensor._version != self.version
+        """Whether the tensor was changed in place since it was saved, wherever its bytes are."""
+        return self.tensor._version != self.version
+
+
+class StayingTensor(NamedTuple):
+    """A saved tensor that stays in memory, and its version then: of what hooks give back, autograd does not look at it."""
+
+    tensor: Tensor
+    version: int
 
 
 class SavedView(NamedTuple):
@@ -48,10 +59,11 @@ class SavedView(NamedTuple):
     stride: tuple[int, ...]
 
     def rebuild(self) -> Tensor:
-        """The tensor, over the storage that is in memory."""
-        assert self.storage.tensor is not None
+        """The tensor, over the storage that is in memory; it shares the version counter too."""
+        tensor = self.storage.tensor.detach()
         empty = torch.empty(0, dtype=self.dtype)
-        return empty.set_(self.storage.tensor.untyped_storage(), self.offset, self.shape, self.stride)
+        tensor.data = empty.set_(self.storage.tensor.untyped_storage(), self.offset, self.shape, self.stride)
+        return tensor
 
 
 def make_view(storage: SavedStorage, tensor: Tensor) -> SavedView:

@@ -22,7 +22,7 @@ from torch.multiprocessing.reductions import StorageWeakRef
 
 from sightline.core.errors import Exhausted, InvalidInput, SightlineError
 from sightline.training.swapping.heap import keep_freed_blocks, return_freed_blocks
-from sightline.training.swapping.saved import SavedStorage, SavedView, make_view, view_bytes
+from sightline.training.swapping.saved import SavedStorage, SavedView, StayingTensor, make_view, view_bytes
 from sightline.training.swapping.spill_file import Extent, SpillFile
 from sightline.training.swapping.statistics import SwapStatistics
 
@@ -31,7 +31,7 @@ WRITING_SHARE = 0.25  # of the budget, for what is on its way to the file
 PLAIN = (Tensor, nn.Parameter)
 CHANGED = "a tensor that backward needs was changed in place after forward had saved it"
 
-StorageKey = tuple[int, int]  # address and version: bytes that change are another's
+StorageKey = tuple[int, int]  # which storage, and the tensor's version: bytes that change are another's
 Jobs = queue.SimpleQueue["tuple[weakref.ref[SavedStorage], int] | None"]
 
 
@@ -45,8 +45,8 @@ class ActivationSwapper:
                 loss.backward()
 
     Results are the same to the last bit. Parameters and buffers, storages below 64 KiB, and what is not a plain tensor on the
-    CPU stay in memory. A tensor that is changed in place before backward needs it raises as it does without a swapper, unless
-    its bytes were in the file already: then backward uses those, which are the right ones.
+    CPU stay in memory. A tensor that is changed in place before backward needs it raises as it does without a swapper. Changes
+    that autograd does not see, through `.data` or NumPy, are not seen here: what was saved before one is not saved again.
 
     The budget is for saved tensors. Beside it there must be room for weights, gradients, the optimiser, and the tensors of one
     operation. Until it is closed, freed blocks of 1 MiB and more go back to the system in this process. That costs page faults,
@@ -70,7 +70,7 @@ class ActivationSwapper:
         if budget_bytes < 1:
             raise InvalidInput(f"expected a budget of at least 1 byte for saved tensors, got {budget_bytes}")
         self._network = network
-        self._resident: set[int] = set()  # addresses of its parameters and buffers
+        self._resident: set[int] = set()  # storages of its parameters and buffers
         self._budget, self._writing_limit = budget_bytes, int(budget_bytes * WRITING_SHARE)
         self._folder = Path(folder)
         self._file = SpillFile(self._folder)
@@ -88,7 +88,7 @@ class ActivationSwapper:
         self.statistics = SwapStatistics()
         self._to_write, self._to_read = Jobs(), Jobs()
         self._threads = [
-            threading.Thread(target=_work, args=(jobs, do), name=f"activations-{name}", daemon=True)
+            threading.Thread(target=self._work, args=(jobs, do), name=f"activations-{name}", daemon=True)
             for name, jobs, do in (("writer", self._to_write, self._write), ("reader", self._to_read, self._read))
         ]
         for thread in self._threads:
@@ -104,7 +104,7 @@ class ActivationSwapper:
     def saving(self) -> saved_tensors_hooks:
         """A context for a forward pass and its loss; a step may have several."""
         tensors = itertools.chain(self._network.parameters(), self._network.buffers())
-        self._resident = {tensor.untyped_storage().data_ptr() for tensor in tensors}
+        self._resident = {tensor.untyped_storage()._cdata for tensor in tensors if _has_storage(tensor)}
         return saved_tensors_hooks(self._pack, self._unpack)
 
     def close(self) -> None:
@@ -121,10 +121,10 @@ class ActivationSwapper:
 
     # -- autograd's hooks
 
-    def _pack(self, tensor: Tensor) -> Tensor | SavedView:
+    def _pack(self, tensor: Tensor) -> StayingTensor | SavedView:
         """Forward saves a tensor."""
         if not self._is_swapped(tensor):
-            return tensor
+            return StayingTensor(tensor, tensor._version)
         with self._changed:
             self._settle()
             saved = self._find(tensor) or self._add(tensor)
@@ -133,30 +133,36 @@ class ActivationSwapper:
                 self.statistics.forward_waits_s += self._wait(lambda: self._writing_bytes <= self._writing_limit)
         return make_view(saved, tensor)
 
-    def _unpack(self, packed: Tensor | SavedView) -> Tensor:
+    def _unpack(self, packed: StayingTensor | SavedView) -> Tensor:
         """Backward needs a tensor."""
-        if isinstance(packed, Tensor):
-            return packed
+        if isinstance(packed, StayingTensor):
+            if packed.tensor._version != packed.version:
+                raise RuntimeError(CHANGED)
+            return packed.tensor
         saved = packed.storage
         with self._changed:
             self._settle()
+            if saved.is_changed():
+                raise RuntimeError(CHANGED)
             if saved.place == "file":
                 self._start_reading(saved)
             self._read_ahead(saved.number)
-            if saved.tensor is None:
-                self.statistics.backward_waits_s += self._wait(lambda: saved.tensor is not None)
-            if saved.is_changed():
-                raise RuntimeError(CHANGED)
+            if saved.place == "reading":
+                self.statistics.backward_waits_s += self._wait(lambda: self._is_back(saved))
             self._drop_used(saved.number)
             return packed.rebuild()
 
+    def _is_back(self, saved: SavedStorage) -> bool:
+        """Whether a storage that backward waits for is in memory; another thread's may have taken its room meanwhile."""
+        if saved.place == "file":
+            self._start_reading(saved)
+        return saved.place != "reading"
+
     def _is_swapped(self, tensor: Tensor) -> bool:
-        if type(tensor) not in PLAIN or tensor.device.type != "cpu" or tensor.layout != torch.strided:
-            return False
-        if tensor.is_quantized or tensor.is_conj() or tensor.is_neg():
+        if not _has_storage(tensor):
             return False
         storage = tensor.untyped_storage()
-        return storage.nbytes() >= SMALLEST_BYTES and storage.data_ptr() not in self._resident
+        return storage.nbytes() >= SMALLEST_BYTES and storage._cdata not in self._resident
 
     def _wait(self, is_over: Callable[[], bool]) -> float:
         """Wait for the file. Returns: for how long, seconds. Raises: what went wrong there."""
@@ -191,17 +197,17 @@ class ActivationSwapper:
 
     def _find(self, tensor: Tensor) -> SavedStorage | None:
         """The storage behind a tensor, where it was saved before and has not changed since."""
-        held, number = self._by_key.get(_key_of(tensor), (None, -1))
-        if held is None or held.expired():  # the address is another storage's by now
-            return None
-        return self._storages[number]()
+        _, number = self._by_key.get(_key_of(tensor), (None, -1))
+        saved = self._storages[number]() if number >= 0 else None
+        # Tensors with a counter of their own, as `.data` is, may come to the same version by another way.
+        return None if saved is None or saved.is_changed() else saved
 
     def _add(self, tensor: Tensor) -> SavedStorage:
         saved, key = SavedStorage(next(self._numbers), tensor), _key_of(tensor)
         number = saved.number
         self._storages[number] = weakref.ref(saved, lambda _: self._dead.append(number))
         self._keys[number] = key
-        self._by_key[key] = StorageWeakRef(tensor.untyped_storage()), number
+        self._by_key[key] = StorageWeakRef(tensor.untyped_storage()), number  # while it is held, no other storage is `key[0]`
         self._keep(saved)
         self.statistics.saved_storages += 1
         self.statistics.saved_bytes += saved.nbytes
@@ -239,7 +245,8 @@ class ActivationSwapper:
                 self._leave_in_file(saved)
 
     def _leave_in_file(self, saved: SavedStorage) -> None:
-        saved.place, saved.tensor = "file", None
+        saved.place = "file"
+        saved.drop_bytes()
         insort(self._in_file, saved.number)
 
     def _read_ahead(self, current: int) -> None:
@@ -261,60 +268,53 @@ class ActivationSwapper:
 
     # -- the two threads
 
+    def _work(self, jobs: Jobs, do: Callable[[SavedStorage | None, int], None]) -> None:
+        """A thread's life. It holds a storage only while it works on it: autograd alone decides how long one lives."""
+        while (job := jobs.get()) is not None:
+            reference, nbytes = job
+            try:
+                do(reference(), nbytes)
+            except Exception as error:  # noqa: BLE001 - who waits for a thread that is gone waits for ever
+                self._fail(error)
+
     def _write(self, saved: SavedStorage | None, nbytes: int) -> None:
         """Move a storage to the file. Args: saved: None when autograd let go of it meanwhile."""
-        extent, failure = None, None
-        if saved is not None and saved.tensor is not None:
-            try:
-                extent = self._file.write(view_bytes(saved.tensor))
-            except OSError as error:
-                failure = error
+        extent = None if saved is None else self._file.write(view_bytes(saved.tensor))
         with self._changed:
             self._writing_bytes -= nbytes
-            if failure is not None:
-                self._fail(failure)
-            elif saved is not None and extent is not None:
+            if saved is not None and extent is not None:
                 self.statistics.written_bytes += nbytes
                 self.statistics.file_bytes = self._file.size_bytes
-                if saved.is_changed():  # before or while it was written: the file may hold either
-                    self._file.free(extent)
-                    self._keep(saved)  # backward will say so
-                else:
-                    self._extents[saved.number] = extent
-                    self._leave_in_file(saved)
+                self._extents[saved.number] = extent
+                self._leave_in_file(saved)
             self._changed.notify_all()
 
     def _read(self, saved: SavedStorage | None, nbytes: int) -> None:
         """Bring a storage back. Args: saved: as for `_write`."""
-        tensor, failure = None, None
-        if saved is not None:
-            try:
-                memory = self._file.read(self._extents[saved.number])
-                tensor = torch.frombuffer(memory, dtype=torch.uint8, count=nbytes)  # which keeps the memory
-            except OSError as error:  # also for memory that is not there
-                failure = error
+        memory = None if saved is None else self._file.read(self._extents[saved.number])
         with self._changed:
             self._reading_bytes -= nbytes
-            if failure is not None:
-                self._fail(failure)
-            elif saved is not None and tensor is not None:
+            if saved is not None and memory is not None:
                 self.statistics.read_bytes += nbytes
-                saved.put_back(tensor)
+                saved.put_back(torch.frombuffer(memory, dtype=torch.uint8, count=nbytes))  # which keeps the memory
                 self._keep(saved)
             self._changed.notify_all()
 
     def _fail(self, error: Exception) -> None:
-        self._failure = Exhausted(
-            f"saved tensors cannot be kept in a file in {self._folder}: {error}; free space there, or give them more memory"
-        )
+        what = str(error) or type(error).__name__
+        with self._changed:
+            self._failure = Exhausted(
+                f"saved tensors cannot be kept in a file in {self._folder}: {what}; free space there, or give them more memory"
+            )
+            self._changed.notify_all()
+
+
+def _has_storage(tensor: Tensor) -> bool:
+    """Whether a tensor is nothing but a view of bytes in memory."""
+    if type(tensor) not in PLAIN or tensor.device.type != "cpu" or tensor.layout != torch.strided or tensor.is_nested:
+        return False
+    return not (tensor.is_quantized or tensor.is_conj() or tensor.is_neg() or tensor._is_zerotensor())
 
 
 def _key_of(tensor: Tensor) -> StorageKey:
-    return tensor.untyped_storage().data_ptr(), tensor._version
-
-
-def _work(jobs: Jobs, do: Callable[[SavedStorage | None, int], None]) -> None:
-    """A thread's life. It holds a storage only while it works on it: autograd alone decides how long one lives."""
-    while (job := jobs.get()) is not None:
-        reference, nbytes = job
-        do(reference(), nbytes)
+    return tensor.untyped_storage()._cdata, tensor._version
