@@ -2,6 +2,8 @@
 
 import os
 
+import torch
+
 from sightline.core.malloc import M_MMAP_THRESHOLD, M_TRIM_THRESHOLD, set_malloc_options
 
 MAPPED_BYTES = 1 << 20
@@ -29,4 +31,7 @@ def use_huge_pages() -> None:
     Mapped blocks come back as pages that the system has to clear and enter one by one: with 4 kB pages the ten convolutions
     took 6.7 seconds of the system's time, with these 3.2.
     """
-    os.environ.setdefault(HUGE_PAGES, "1")
+    if HUGE_PAGES not in os.environ:
+        os.environ[HUGE_PAGES] = "1"
+        torch.empty(1)  # has it read
+        del os.environ[HUGE_PAGES]  # programs that are started from here choose for themselves
