@@ -123,6 +123,16 @@ def test_memory_stays_within_the_budget_and_one_tensor(tmp_path: Path) -> None:
         assert swapper.statistics.file_bytes < swapper.statistics.written_bytes / 2
 
 
+def test_a_step_in_parts_tells_how_long_its_file_is(tmp_path: Path) -> None:
+    with ActivationSwapper(nn.Linear(1, 1), 1, tmp_path) as swapper:
+        for _ in range(4):
+            with swapper.saving():
+                end = torch.full((1000, 1000), 0.5, requires_grad=True).sin().sin().sum()  # 4 MB, and 4 MB
+            end.backward()
+        told = swapper.statistics.describe_step()
+    assert told.startswith("a step saves 32.0 MB for backward: ") and told.endswith("32.0 MB by way of a file of 8.0 MB")
+
+
 @pytest.fixture
 def swapper(tmp_path: Path) -> Iterator[ActivationSwapper]:
     """One that keeps next to nothing in memory."""

@@ -28,6 +28,6 @@ class SwapStatistics(msgspec.Struct, kw_only=True):
     def describe_step(self) -> str:
         """A line about a first step."""
         return (
-            f"forward keeps {self.saved_bytes / 1e6:,.1f} MB for backward: at most {self.largest_kept_bytes / 1e6:,.1f} MB in "
-            f"memory at once, and {self.written_bytes / 1e6:,.1f} MB by way of a file"
+            f"a step saves {self.saved_bytes / 1e6:,.1f} MB for backward: at most {self.largest_kept_bytes / 1e6:,.1f} MB in "
+            f"memory at once, and {self.written_bytes / 1e6:,.1f} MB by way of a file of {self.file_bytes / 1e6:,.1f} MB"
         )
