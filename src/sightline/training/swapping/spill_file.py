@@ -7,11 +7,16 @@ for copies of it, and a transfer then costs a tenth of the processor time. Buffe
 import fcntl
 import mmap
 import os
+import weakref
+from collections import deque
 from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryFile
 from threading import Lock
 from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
 
 from sightline.training.swapping.free_space import BLOCK_BYTES, FreeSpace, round_up_block
 
@@ -40,6 +45,7 @@ class SpillFile:
         self._bypass_page_cache()
         self._space = FreeSpace()
         self._lock = Lock()
+        self._spare: deque[mmap.mmap] = deque(maxlen=1)  # memory of a block that was read, and is not needed any more
         self.size_bytes = 0
 
     def _bypass_page_cache(self) -> None:
@@ -74,19 +80,33 @@ class SpillFile:
             while done < nbytes:
                 done += os.pwrite(self._file.fileno(), chunk[done:nbytes], offset + done)
 
-    def read(self, extent: Extent) -> mmap.mmap:
-        """A block in memory of its own, up to a page longer than what was written. Raises: OSError."""
+    def read(self, extent: Extent) -> NDArray[np.uint8]:
+        """A block in memory of its own, which a later one gets when nobody has the array any more. Raises: OSError."""
         nbytes, done = round_up_block(extent.nbytes), 0
-        memory = mmap.mmap(-1, nbytes)
-        with suppress(AttributeError, OSError):  # systems other than Linux, kernels without huge pages
-            memory.madvise(mmap.MADV_HUGEPAGE)  # a page fault for 2 MB instead of one for 4 kB
+        memory = self._take_memory(nbytes)
         with memoryview(memory) as target:
             while done < nbytes:
                 count = os.preadv(self._file.fileno(), [target[done:]], extent.offset + done)
                 if not count:
                     raise OSError(f"expected {nbytes} bytes at {extent.offset} of the spill file, got {done}")
                 done += count
+        block = np.frombuffer(memory, np.uint8, extent.nbytes)
+        weakref.finalize(block, self._spare.append, memory)
+        return block
+
+    def _take_memory(self, nbytes: int) -> mmap.mmap:
+        """The memory that was given back last, if it is as large: the system need not clear its pages again."""
+        with suppress(IndexError):
+            if len(spare := self._spare.pop()) == nbytes:
+                return spare
+        memory = mmap.mmap(-1, nbytes)
+        with suppress(AttributeError, OSError):  # systems other than Linux, kernels without huge pages
+            memory.madvise(mmap.MADV_HUGEPAGE)  # a page fault for 2 MB instead of one for 4 kB
         return memory
+
+    def drop_spare(self) -> None:
+        """Give back the memory that waits for a block to be read."""
+        self._spare.clear()
 
     def free(self, extent: Extent) -> None:
         """Forget a block; its place is used again."""

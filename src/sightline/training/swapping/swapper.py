@@ -209,6 +209,7 @@ class ActivationSwapper:
         self._keys[number] = key
         self._by_key[key] = StorageWeakRef(tensor.untyped_storage()), number  # while it is held, no other storage is `key[0]`
         self._keep(saved)
+        self._file.drop_spare()  # it is for backward
         self.statistics.saved_storages += 1
         self.statistics.saved_bytes += saved.nbytes
         return saved
@@ -296,7 +297,7 @@ class ActivationSwapper:
             self._reading_bytes -= nbytes
             if saved is not None and memory is not None:
                 self.statistics.read_bytes += nbytes
-                saved.put_back(torch.frombuffer(memory, dtype=torch.uint8, count=nbytes))  # which keeps the memory
+                saved.put_back(torch.from_numpy(memory))  # which keeps the memory
                 self._keep(saved)
             self._changed.notify_all()
 
