@@ -2,9 +2,11 @@
 
 import math
 import os
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TypeVar
 
 import numpy as np
@@ -36,10 +38,11 @@ PLAIN = {"scale": (1.0, 1.0), "shift": 0.0, "rotation_deg": 0.0}
 
 def together(count: int, work: Callable[[Ranks], Answer]) -> list[Answer]:
     """What `work` returns for each of so many that met."""
-    store = dist.HashStore()
+    store, all_met = dist.HashStore(), threading.Barrier(count)
 
     def meet(rank: int) -> Answer:
         group = dist.ProcessGroupGloo(store, rank, count, rank_group.timedelta(seconds=60))
+        all_met.wait(60)  # who left before would be waited for without an end by who has not met it yet
         return work(RankGroup(group))
 
     with ThreadPoolExecutor(count) as pool:
@@ -216,5 +219,6 @@ def test_what_the_first_one_says_reaches_all() -> None:
 
 
 def test_parts_of_a_batch_are_its_whole() -> None:
-    assert together(3, lambda ranks: find_part(ranks, 12)) == [range(4), range(4, 8), range(8, 12)]
+    three = [SimpleNamespace(rank=rank, count=3) for rank in range(3)]
+    assert [find_part(ranks, 12) for ranks in three] == [range(4), range(4, 8), range(8, 12)]
     assert find_part(Alone(), 5) == range(5)
