@@ -13,10 +13,15 @@ import uvicorn
 
 from sightline.serving.http.connections.connection import make_connector
 from sightline.serving.http.connections.edge import Edge
+from sightline.serving.http.connections.rules import ConnectionLimits
 from sightline.serving.http.guard import Guard
 from sightline.serving.process.listening import make_server, open_listener
 
 READ_TIMEOUT_S = 20
+FAST = ConnectionLimits(header_timeout_s=0.3, body_grace_s=0.3, idle_timeout_s=0.3, write_timeout_s=0.3, linger_s=0.3)
+# Heads without their end.
+GET = b"GET / HTTP/1.1\r\nHost: a\r\n"
+POST = b"POST / HTTP/1.1\r\nHost: a\r\n"
 
 
 class HeldEdge(Edge):

@@ -15,6 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from sightline.training.momentum import momentum_of
+
 TRUST = 0.001  # their eta
 
 
@@ -41,17 +43,10 @@ class Lars(torch.optim.Optimizer):
             updates = list(torch._foreach_add(gradients, parameters, alpha=group["weight_decay"]))
             if group["adapted"]:
                 torch._foreach_mul_(updates, compute_trust_ratios(parameters, gradients, group["weight_decay"]))
-            buffers = [self._momentum_of(parameter) for parameter in parameters]
+            buffers = [momentum_of(self, parameter) for parameter in parameters]
             torch._foreach_mul_(buffers, group["momentum"])
             torch._foreach_add_(buffers, updates)
             torch._foreach_add_(parameters, buffers, alpha=-group["lr"])
-
-    def _momentum_of(self, parameter: Tensor) -> Tensor:
-        state = self.state[parameter]
-        if "momentum" not in state:
-            state["momentum"] = torch.zeros_like(parameter)
-        buffer: Tensor = state["momentum"]
-        return buffer
 
 
 def compute_trust_ratios(parameters: list[Tensor], gradients: list[Tensor], weight_decay: float) -> list[Tensor]:

@@ -11,6 +11,8 @@ import torch
 from torch import Tensor
 from torch.optim.adamw import adamw
 
+from sightline.training.momentum import momentum_of
+
 # Coefficients of the quintic iteration: steepest at 0 while singular values end in about 0.7..1.2 (Jordan et al. 2024).
 LINEAR, CUBIC, QUINTIC = 3.4445, -4.7750, 2.0315
 ITERATIONS = 5
@@ -92,7 +94,7 @@ class Muon(torch.optim.Optimizer):
             by_shape.setdefault(parameter.shape, []).append(parameter)
         kernels = [parameter for alike in by_shape.values() for parameter in alike]
         gradients = [parameter.grad for parameter in kernels if parameter.grad is not None]
-        buffers = [self._momentum_of(parameter) for parameter in kernels]
+        buffers = [momentum_of(self, parameter) for parameter in kernels]
         torch._foreach_lerp_(buffers, gradients, 1 - group["momentum"])
         ahead = iter(torch._foreach_lerp(gradients, buffers, group["momentum"]))  # Nesterov
         # One memory order whatever the kernels' is: products of matrices round differently in another.
@@ -101,13 +103,6 @@ class Muon(torch.optim.Optimizer):
         for (shape, alike), updates in zip(by_shape.items(), orthogonalise(stacks), strict=True):  # (B, O, I h w) each
             rate = group["lr"] * 0.2 * max(updates.shape[1:]) ** 0.5
             torch._foreach_add_(alike, list(updates.reshape(-1, *shape)), alpha=-rate)
-
-    def _momentum_of(self, parameter: Tensor) -> Tensor:
-        state = self.state[parameter]
-        if "momentum" not in state:
-            state["momentum"] = torch.zeros_like(parameter)
-        buffer: Tensor = state["momentum"]
-        return buffer
 
     def _step_adamw(self, group: dict[str, Any], parameters: list[Tensor]) -> None:
         for parameter in parameters:

@@ -5,6 +5,9 @@ import threading
 import pytest
 from echo_app import EchoApp
 from http_server import (
+    FAST,
+    GET,
+    POST,
     HeldEdge,
     ask_raw,
     body_of,
@@ -21,10 +24,6 @@ from sightline.serving.http.connections import exchange
 from sightline.serving.http.connections.edge import Edge
 from sightline.serving.http.connections.request_parser import FREE_CHUNKS, MIN_CHUNK_BYTES
 from sightline.serving.http.connections.rules import ConnectionLimits
-
-FAST = ConnectionLimits(header_timeout_s=0.3, body_grace_s=0.3, idle_timeout_s=0.3, write_timeout_s=0.3, linger_s=0.3)
-GET = b"GET / HTTP/1.1\r\nHost: a\r\n"
-POST = b"POST / HTTP/1.1\r\nHost: a\r\n"
 
 
 @pytest.fixture

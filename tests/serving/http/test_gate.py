@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import pytest
 from echo_app import EchoApp
-from http_server import ask_raw, body_of, check_refusal, connect, read_answer, read_some, read_to_end, serve_app
+from http_server import GET, POST, ask_raw, body_of, check_refusal, connect, read_answer, read_some, read_to_end, serve_app
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 from waiting import wait_until
@@ -26,8 +26,6 @@ UPGRADE = (
     b"GET /v2/streams/1 HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
     b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
 )
-GET = b"GET / HTTP/1.1\r\nHost: a\r\n"
-POST = b"POST / HTTP/1.1\r\nHost: a\r\n"
 NEXT = b"GET /next HTTP/1.1\r\nHost: a\r\n\r\n"
 
 

@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 from echo_app import EchoApp
 from http_server import (
+    GET,
+    POST,
     READ_TIMEOUT_S,
     ask_raw,
     body_of,
@@ -105,8 +107,6 @@ def test_what_follows_a_last_request_is_ignored(port: int, served: Served) -> No
     assert served.app.seen == ["/1"]
 
 
-GET = b"GET / HTTP/1.1\r\nHost: a\r\n"
-POST = b"POST / HTTP/1.1\r\nHost: a\r\n"
 SMUGGLED = b"0\r\n\r\nGET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n"
 
 

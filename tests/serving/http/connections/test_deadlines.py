@@ -3,6 +3,9 @@
 import pytest
 from echo_app import EchoApp
 from http_server import (
+    FAST,
+    GET,
+    POST,
     READ_TIMEOUT_S,
     HeldEdge,
     check_refusal,
@@ -17,11 +20,6 @@ from waiting import wait_until
 
 from sightline.serving.http.connections.edge import Edge
 from sightline.serving.http.connections.rules import ConnectionLimits
-
-FAST = ConnectionLimits(header_timeout_s=0.3, body_grace_s=0.3, idle_timeout_s=0.3, write_timeout_s=0.3, linger_s=0.3)
-
-GET = b"GET / HTTP/1.1\r\nHost: a\r\n"
-POST = b"POST / HTTP/1.1\r\nHost: a\r\n"
 
 
 @pytest.fixture

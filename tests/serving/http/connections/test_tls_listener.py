@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from echo_app import LifespanApp
-from http_server import READ_TIMEOUT_S, connect, read_answer, read_to_end, serve_as_we_do
+from http_server import GET, READ_TIMEOUT_S, connect, read_answer, read_to_end, serve_as_we_do
 from tls_certificates import make_certificate
 from waiting import wait_until
 
@@ -20,7 +20,6 @@ from sightline.serving.http.tls import make_tls_context
 
 pytestmark = pytest.mark.skipif(shutil.which("openssl") is None, reason="the openssl command makes the certificate")
 
-GET = b"GET / HTTP/1.1\r\nHost: a\r\n"
 QUICK = ConnectionLimits(header_timeout_s=0.3)
 
 
